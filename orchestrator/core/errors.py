@@ -1,0 +1,54 @@
+"""Errors that users meet. Third-party errors are translated into these once, at the adapter.
+
+Texts read `cannot X: Y`; `hint` names the fix.
+"""
+
+from __future__ import annotations
+
+
+class OrchestratorError(Exception):
+    """Base of all errors shown to users. `code` is stable (scripts and `explain` rely on it)."""
+
+    code = "error"
+
+    def __init__(self, message: str, *, hint: str = "", code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if code is not None:
+            self.code = code
+
+
+class InvalidInput(OrchestratorError):
+    """What the user gave is wrong; trying again unchanged is useless. Exit 2, HTTP 400."""
+
+    code = "invalid_input"
+
+
+class NotFound(OrchestratorError):
+    code = "not_found"
+
+
+class Conflict(OrchestratorError):
+    """Something else holds what was asked for; the message names the holder. HTTP 409."""
+
+    code = "conflict"
+
+
+class NotAuthorised(OrchestratorError):
+    """Exit 7, HTTP 401."""
+
+    code = "not_authorised"
+
+
+class Unavailable(OrchestratorError):
+    """A dependency (engine, gateway, disk, daemon) does not answer now; trying later may work. HTTP 503."""
+
+    code = "unavailable"
+
+
+class RuntimeFailure(OrchestratorError):
+    """The container engine answered, and refused. `code` says what: image_missing, image_denied, name_taken,
+    mount_refused, exec_format, command_not_found, permission, no_shell, port_taken, start_failed …"""
+
+    code = "runtime_failure"

@@ -1,0 +1,212 @@
+"""Protocols that the edge implements and the executor and scheduler use. Siblings know each other only by these.
+
+Only types: no implementation, no I/O. Each has a contract test that all its implementations pass (tests/contracts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from orchestrator.core.routes import RouteTable
+from orchestrator.core.spec import RoutingSpec
+from orchestrator.core.state import Group, Observed, Reservation, UnitKind
+
+# --- clock ----------------------------------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """`now`: steady seconds, never jumps (wall time at the daemon's start, then monotonic). `wall`: the system's."""
+
+    def now(self) -> float: ...
+    def wall(self) -> float: ...
+
+
+# --- sandbox: where pre-start actions happen ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """`out` and `err` decoded as UTF-8 with replacement, the last 64 KiB of each."""
+
+    out: str
+    err: str
+    exit_code: int
+
+
+class Sandbox(Protocol):
+    """The inside of one routing before its start command runs, as the user that the start command will have.
+
+    Relative paths refer to /home/work. `..` in a path is refused by the action, not here. Every method raises
+    `RuntimeFailure` (codes: permission, no_space, is_a_directory, not_found, no_shell, command_not_found, …) or
+    `Unavailable`. Nothing is left half-written.
+    """
+
+    async def write(self, path: str, body: bytes, *, mode: int, append: bool) -> None:
+        """Write whole or not at all; parents are created."""
+
+    async def mkdir(self, path: str) -> None:
+        """With parents; an existing folder is fine, an existing file is `RuntimeFailure`."""
+
+    async def run(self, argv: Sequence[str], *, timeout: float) -> CommandResult:
+        """Execute without a shell. Raises TimeoutError after `timeout` seconds, with the command's processes ended.
+        A command that cannot be found or executed is `RuntimeFailure` (command_not_found, permission)."""
+
+    async def log(self, line: str) -> None:
+        """Append one line to the routing's own log, where the runtime can; else nothing."""
+
+    async def python(self) -> str:
+        """Path or name of the routing's Python (`{runtime_path}`); `python3` where unknown."""
+
+
+# --- runtime --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is to be created: one routing (or try) with everything resolved but its templates."""
+
+    id: str
+    service: str
+    spec: RoutingSpec
+    kind: UnitKind = "routing"
+    reservation: Reservation = Reservation()
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Complete: definition's, secrets' and the BACKEND_* and ORCHESTRATOR_* ones, but for PORT."""
+    gated: bool = False
+    """The start command is known only after the actions ran (refs), or an action needs the running container."""
+    stop_grace: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """The start command, rendered. `argv` None: the image's own. `text`: run as `[shell, -c, text]`, where shell
+    `default` is /bin/bash if the routing has it, else /bin/sh."""
+
+    argv: tuple[str, ...] | None = None
+    text: str | None = None
+    shell: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """`port`: the port that the model server must listen on inside (the process runtime may have allocated another
+    than the definition's). `paths` translates the routing's view of a path to the host's, where they differ."""
+
+    runtime_id: str
+    port: int
+    paths: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    time: float
+    stream: Literal["out", "err"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeInfo:
+    """`capacity`: slots of the host; `detail`: what `doctor` shows (version, storage driver, live restore …)."""
+
+    name: str
+    version: str
+    capacity: Group
+    detail: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """Bytes of an image that is being fetched; `total` 0: not known yet."""
+
+    image: str
+    current: int
+    total: int
+
+
+class Runtime(Protocol):
+    """A container engine. Units are addressed by `Unit.id`; every call but `create` on a unit that does not exist
+    raises `NotFound`, except `stop` and `remove`, which are idempotent. Errors: `RuntimeFailure` (the engine refused),
+    `Unavailable` (it does not answer)."""
+
+    name: str
+    exclusive_ports: bool
+    """All routings share one port space."""
+
+    async def info(self) -> RuntimeInfo: ...
+
+    async def observe(self) -> Sequence[Observed]:
+        """All units of this installation, of every kind. Raises `Unavailable`; never a partial answer."""
+
+    def events(self) -> AsyncIterator[str]:
+        """A unit's id (or "") each time something changed: look again. Ends or raises when the engine goes away."""
+
+    async def ensure_image(self, unit: Unit, progress: Callable[[PullProgress], None]) -> str:
+        """Make the unit's image present by the configured pull policy; its digest or id (empty: has no images)."""
+
+    async def create(self, unit: Unit) -> Created:
+        """Create without running the start command. A leftover of the same id is replaced."""
+
+    def sandbox(self, unit_id: str) -> Sandbox: ...
+
+    async def start(self, unit_id: str, command: Command) -> None: ...
+
+    async def stop(self, unit_id: str, grace: float) -> None:
+        """SIGTERM, SIGKILL after `grace` seconds; returns when it has ended. The whole process tree ends."""
+
+    async def remove(self, unit_id: str) -> None:
+        """With everything of it but its records; ends it first if it still runs."""
+
+    def logs(
+        self, unit_id: str, *, follow: bool = False, tail: int | None = None, since: float | None = None
+    ) -> AsyncIterator[LogLine]:
+        """Lines in order, text decoded with replacement, a line at most 16 KiB; `since` in wall seconds."""
+
+    async def close(self) -> None: ...
+
+
+# --- gateway --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """`problems`: service name to what could not be granted (a port that is taken and by whom)."""
+
+    problems: Mapping[str, str] = field(default_factory=dict)
+    reloaded: bool = False
+
+
+class Gateway(Protocol):
+    """The data path. It goes on without the daemon. Errors: `Unavailable`."""
+
+    async def start(self) -> None:
+        """Adopt the one that runs, or start it."""
+
+    async def publish(self, table: RouteTable) -> Published:
+        """Make `table` what is served; idempotent; no request fails through it."""
+
+    async def revoke(self, tokens: Mapping[str, float]) -> None:
+        """All revoked token ids with their expiry (wall seconds): refused from now on, also after restarts."""
+
+    async def close_sessions_of_token(self, token: str) -> int:
+        """End running requests that were made with this token; how many."""
+
+    async def sessions(self) -> Mapping[str, int]:
+        """Routing id to requests (streams, WebSockets) open on it, over all workers."""
+
+    async def close_sessions(self, routing: str) -> None:
+        """End what is still open on a routing."""
+
+    async def check(self) -> Mapping[str, str]:
+        """What `status` and `doctor` show (pid, workers, version); raises `Unavailable` when it is down."""
+
+    async def stop(self) -> None:
+        """End it (serve --ephemeral)."""
+
+    async def close(self) -> None:
+        """Let go of it; it stays."""
+
+
+EventSink = Callable[[str, str, str, str, Mapping[str, object]], Awaitable[None]]
+"""kind, service name, routing id, cause, detail."""

@@ -1,0 +1,219 @@
+"""The facts that decisions are made from: what was told, what was tried, what was observed.
+
+All times are seconds of the daemon's steady clock (wall time at its start, then monotonic).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from orchestrator.core.problems import Problem
+from orchestrator.core.spec import ServiceSpec, Source
+
+
+class RoutingStatus(StrEnum):
+    PROVISIONING = "PROVISIONING"
+    HEALTHY = "HEALTHY"
+    UNHEALTHY = "UNHEALTHY"
+    TERMINATING = "TERMINATING"
+    FAILED_TO_START = "FAILED_TO_START"
+
+
+class ServiceStatus(StrEnum):
+    HEALTHY = "HEALTHY"
+    DEGRADED = "DEGRADED"
+    PROVISIONING = "PROVISIONING"
+    UNHEALTHY = "UNHEALTHY"
+    INVALID = "INVALID"
+    STOPPED = "STOPPED"
+    DESTROYING = "DESTROYING"
+
+
+# --- observed -------------------------------------------------------------------------------------------------------
+
+UnitState = Literal["created", "running", "paused", "exited"]
+UnitKind = Literal["routing", "try", "task", "session"]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One container (or local process group) of this installation, as its runtime sees it now."""
+
+    routing: str
+    service: str
+    revision: str
+    kind: UnitKind
+    runtime_id: str
+    state: UnitState
+    host: str = ""
+    """Address that the gateway and probes reach it by; empty until it has one."""
+    port: int = 0
+    exit_code: int | None = None
+    oom: bool = False
+    finished_at: float | None = None
+    member: int = 0
+
+
+# --- probes and failures --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeState:
+    """What the probes of one routing have shown so far. Folded by `core.health.fold`."""
+
+    passed_once: bool = False
+    healthy: bool = False
+    failures: int = 0
+    """Consecutive, and only those that count (see initial_delay)."""
+    unhealthy_since: float | None = None
+    healthy_since: float | None = None
+    last_at: float | None = None
+    last_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a routing failed: kept with its record. `code` is stable (see core.explain); `at` is when it was seen."""
+
+    code: str
+    message: str
+    at: float
+    hint: str = ""
+    exit_code: int | None = None
+    oom: bool = False
+    log_tail: tuple[str, ...] = ()
+    """The last 50 lines of its log."""
+    counts: bool = True
+    """False: not held against the revision (stopped by hand, lost with the engine)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """Failed attempts in a row of one revision. Folded by `core.backoff`."""
+
+    revision: str = ""
+    count: int = 0
+    last_at: float = 0.0
+
+
+# --- records --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Slots taken from a resource group for one routing. `devices` are the ids of whole accelerators."""
+
+    group: str = "default"
+    slots: Mapping[str, float] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """One routing: its stored facts, with what is observed and in flight laid over them."""
+
+    id: str
+    service_id: str
+    service: str
+    revision: str
+    created_at: float
+    cause: str = ""
+    reservation: Reservation | None = None
+    """None: waits for capacity."""
+    wait_cause: str = ""
+    unit_created_at: float | None = None
+    """The container exists since; start_timeout counts from here."""
+    started_at: float | None = None
+    """Pre-start actions done and start command running since."""
+    probe: ProbeState = ProbeState()
+    stopping_since: float | None = None
+    stop_cause: str = ""
+    failure: Failure | None = None
+    """Set: it is a record only; its container is removed."""
+    traffic_ratio: float = 1.0
+
+    # observed and in flight; not stored
+    observed: Observed | None = None
+    busy: str = ""
+    """The operation that is under way on it; empty: none."""
+    outcome: Failure | None = None
+    """A start that failed and is not yet recorded."""
+    lost_with_engine: bool = False
+    sessions: int | None = None
+    """Requests that the gateway still has open on it, over all workers; None: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service: identity, what is wanted of it, and what was told besides its file."""
+
+    id: str
+    name: str
+    source: Source
+    folder: str
+    """Absolute path of its model folder."""
+    model: str
+    """Its model's `name` in the definition."""
+    spec: ServiceSpec
+    """The last good one; a definition that became invalid leaves it alone."""
+    revision_number: int
+    created_at: float
+    owner: str = "admin"
+    project: str = "default"
+    problems: tuple[Problem, ...] = ()
+    """Of the definition as it is on disk now. Errors here and nothing running: INVALID."""
+    override_desired: int | None = None
+    """Set by `scale`; ended by --reset or when the file's own count changes."""
+    override_over: int | None = None
+    """The file's count when the override was made."""
+    attempts: Attempts = Attempts()
+    cleared_at: float = 0.0
+    """FAILED_TO_START records from before are not shown (clear error and retry)."""
+    vanished_since: float | None = None
+    """Its folder or definition is gone since; ends after 5 s unless held."""
+    held: str = ""
+    """Why its removal waits for confirmation; empty: it does not."""
+    removing: bool = False
+    """Deleted (by API, or its folder vanished): DESTROYING until its routings are gone."""
+
+    @property
+    def revision(self) -> str:
+        return self.spec.routing.revision
+
+    @property
+    def desired(self) -> int:
+        """How many routings are wanted now."""
+        if self.removing:
+            return 0
+        return self.spec.desired if self.override_desired is None else self.override_desired
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Capacity of one resource group: slot name to amount, and the ids of its whole accelerators.
+
+    A slot that is absent is not limited (a definition that asks for an undeclared one does not validate).
+    """
+
+    name: str
+    slots: Mapping[str, float]
+    devices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything `plan` may know. `observed_ok` False: the runtime could not be observed; absence means nothing."""
+
+    services: Mapping[str, Service]
+    """By id."""
+    routings: Mapping[str, Routing]
+    """By id."""
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    orphans: tuple[Observed, ...] = ()
+    """Containers of this installation that no record claims."""
+    observed_ok: bool = True
+    exclusive_ports: bool = False
+    """The runtime has one port space for all routings (process): a fixed port is stop, then start."""
