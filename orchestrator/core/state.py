@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from orchestrator.core.problems import Problem
 from orchestrator.core.spec import ServiceSpec, Source
@@ -176,6 +176,10 @@ class Service:
     """Its folder or definition is gone since; ends after 5 s unless held."""
     held: str = ""
     """Why its removal waits for confirmation; empty: it does not."""
+    digest: str = ""
+    """Of the definition's bytes (and its side files) as last read."""
+    launch: Mapping[str, Any] | None = None
+    """Source api: what `start` asked for (core.views.LaunchRequest), laid over the folder's definition at each read."""
     removing: bool = False
     """Deleted (by API, or its folder vanished): DESTROYING until its routings are gone."""
 
@@ -217,3 +221,31 @@ class World:
     observed_ok: bool = True
     exclusive_ports: bool = False
     """The runtime has one port space for all routings (process): a fixed port is stop, then start."""
+
+
+# --- tokens ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An issued token as it is remembered: never its text. Times in wall seconds; `service` is a name or `*`."""
+
+    id: str
+    service: str
+    name: str
+    scope: Literal["infer", "read", "admin"]
+    issued_at: float
+    expires_at: float | None
+    kid: str = ""
+    revoked_at: float | None = None
+    last_used_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A folder's service that was removed by hand: not started again until `start` or a change of its definition."""
+
+    folder: str
+    model: str
+    digest: str
+    at: float
