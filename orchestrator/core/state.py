@@ -219,8 +219,8 @@ class World:
     orphans: tuple[Observed, ...] = ()
     """Containers of this installation that no record claims."""
     observed_ok: bool = True
-    exclusive_ports: bool = False
-    """The runtime has one port space for all routings (process): a fixed port is stop, then start."""
+    exclusive: frozenset[str] = frozenset()
+    """Ids of services whose routings cannot run side by side (a fixed port in a shared port space): stop, then start."""
 
 
 # --- tokens ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,61 @@
+"""Room for routings: slots per resource group, taken and given back while a plan is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from orchestrator.core.spec import RoutingSpec
+from orchestrator.core.state import Group, Reservation, Routing
+
+ROUNDING = 1e-9
+NOT_SLOTS = frozenset({"shm"})
+"""Resources that are settings of the container, not drawn from a group."""
+
+
+class Ledger:
+    """What is free in each group, given what `routings` hold."""
+
+    def __init__(self, groups: Mapping[str, Group], routings: Iterable[Routing]) -> None:
+        self._free = {name: dict(group.slots) for name, group in groups.items()}
+        self._devices = {name: list(group.devices) for name, group in groups.items()}
+        for routing in routings:
+            if routing.reservation is not None and holds(routing):
+                self._take(routing.reservation)
+
+    def reserve(self, spec: RoutingSpec) -> Reservation | str:
+        """Take what `spec` needs from its group; else, in words, what is missing."""
+        if spec.resource_group not in self._free:
+            return f"no capacity: there is no resource group {spec.resource_group!r}"
+        free = self._free[spec.resource_group]
+        needs = {slot: amount for slot, amount in spec.resources.items() if slot not in NOT_SLOTS and amount > 0}
+        short = [slot for slot, amount in needs.items() if slot in free and amount > free[slot] + ROUNDING]
+        if short:
+            texts = (
+                f"needs {amount_text(s, needs[s])}, {amount_text(s, max(0.0, free[s]), bare=True)} free" for s in short
+            )
+            return "no capacity: " + "; ".join(texts)
+        count = int(needs.get("cuda.device", 0))
+        reservation = Reservation(spec.resource_group, needs, tuple(self._devices[spec.resource_group][:count]))
+        self._take(reservation)
+        return reservation
+
+    def _take(self, reservation: Reservation) -> None:
+        free = self._free.get(reservation.group)
+        if free is None:
+            return
+        for slot, amount in reservation.slots.items():
+            if slot in free:
+                free[slot] -= amount
+        taken = set(reservation.devices)
+        self._devices[reservation.group] = [d for d in self._devices[reservation.group] if d not in taken]
+
+
+def holds(routing: Routing) -> bool:
+    """A failed routing gives its slots back once nothing of it is left on the runtime."""
+    return routing.failure is None or routing.observed is not None
+
+
+def amount_text(slot: str, amount: float, *, bare: bool = False) -> str:
+    """`2 cuda.device`, `8 GiB mem`; `bare`: without the slot's name."""
+    number = f"{amount / 2**30:.4g} GiB" if slot == "mem" else f"{amount:.6g}"
+    return number if bare else f"{number} {slot}"

@@ -1,0 +1,49 @@
+"""What probe results mean: folds one result after another into a routing's `ProbeState`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from orchestrator.core.definition import HealthCheck
+from orchestrator.core.state import ProbeState
+
+FIRST_GAP = 0.1
+"""Seconds between probes right after the start; grows with the routing's age up to `SLOWEST_FIRST_GAP`."""
+SLOWEST_FIRST_GAP = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """One probe that ended at `at`; `message` says in words what was seen."""
+
+    ok: bool
+    at: float
+    message: str = ""
+
+
+def is_checked(check: HealthCheck | None) -> bool:
+    """False: a routing counts as HEALTHY for good once its port accepts a connection."""
+    return check is not None and check.enable
+
+
+def fold(state: ProbeState, result: ProbeResult, check: HealthCheck | None, started_at: float) -> ProbeState:
+    """The state after `result`. Failures before the first pass count only once `initial_delay` is over."""
+    seen = replace(state, last_at=result.at, last_message=result.message)
+    if result.ok:
+        since = state.healthy_since if state.healthy and state.healthy_since is not None else result.at
+        return replace(seen, passed_once=True, healthy=True, failures=0, unhealthy_since=None, healthy_since=since)
+    if check is None or (not state.passed_once and result.at < started_at + check.initial_delay):
+        return seen
+    failures = state.failures + 1
+    if failures <= check.max_retries:
+        return replace(seen, failures=failures)
+    since = state.unhealthy_since if state.unhealthy_since is not None else result.at
+    return replace(seen, failures=failures, healthy=False, healthy_since=None, unhealthy_since=since)
+
+
+def gap(state: ProbeState, check: HealthCheck | None, started_at: float, now: float) -> float | None:
+    """Seconds from the end of a probe to the start of the next; None: no further probe is needed."""
+    if state.passed_once:
+        return check.interval if check is not None and is_checked(check) else None
+    interval = check.interval if check is not None else SLOWEST_FIRST_GAP
+    return min(max(FIRST_GAP, (now - started_at) / 10), interval, SLOWEST_FIRST_GAP)
