@@ -241,7 +241,7 @@ def _start(
 
 
 def _not_before(service: Service, routings: Sequence[Routing]) -> float:
-    """When the next start may be tried: after the back-off, and not in haste while the engine answers half of the time."""
+    """When the next start may be tried: after the back-off, and not in haste while the engine comes and goes."""
     refused = [r.failure.at + 1 for r in routings if r.failure is not None and r.failure.code == "engine_unavailable"]
     return max(backoff.next_try_at(service.attempts, service.revision, service.id), *refused, 0.0)
 

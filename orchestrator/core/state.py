@@ -216,6 +216,8 @@ class World:
     routings: Mapping[str, Routing]
     """By id."""
     groups: Mapping[str, Group] = field(default_factory=dict)
+    broken: tuple[str, ...] = ()
+    """Names of services of which only an invalid definition is known."""
     orphans: tuple[Observed, ...] = ()
     """Containers of this installation that no record claims."""
     observed_ok: bool = True

@@ -21,7 +21,10 @@ def routes(world: World) -> RouteTable:
     for routing in world.routings.values():
         by_service.setdefault(routing.service_id, []).append(routing)
     services = sorted(world.services.values(), key=lambda s: s.name.lower())
-    return RouteTable(tuple(_route(s, by_service.get(s.id, [])) for s in services))
+    known = [_route(s, by_service.get(s.id, [])) for s in services]
+    names = {s.name.lower() for s in services}
+    broken = [Route(name, "service_invalid") for name in world.broken if name.lower() not in names]
+    return RouteTable(tuple(sorted([*known, *broken], key=lambda r: r.service.lower())))
 
 
 def _route(service: Service, routings: Sequence[Routing]) -> Route:
