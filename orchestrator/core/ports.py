@@ -35,6 +35,14 @@ class CommandResult:
     exit_code: int
 
 
+class CommandTimeout(TimeoutError):
+    """A command ran past its timeout and was ended; what it had printed, as in `CommandResult`."""
+
+    def __init__(self, out: str = "", err: str = "") -> None:
+        super().__init__("the command ran past its timeout")
+        self.out, self.err = out, err
+
+
 class Sandbox(Protocol):
     """The inside of one routing before its start command runs, as the user that the start command will have.
 
@@ -50,11 +58,11 @@ class Sandbox(Protocol):
         """With parents; an existing folder is fine, an existing file is `RuntimeFailure`."""
 
     async def run(self, argv: Sequence[str], *, timeout: float) -> CommandResult:
-        """Execute without a shell. Raises TimeoutError after `timeout` seconds, with the command's processes ended.
+        """Execute without a shell. Raises CommandTimeout after `timeout` seconds, with the command's processes ended.
         A command that cannot be found or executed is `RuntimeFailure` (command_not_found, permission)."""
 
     async def log(self, line: str) -> None:
-        """Append one line to the routing's own log, where the runtime can; else nothing."""
+        """Append a line (or several, joined by newlines) to the routing's own log, where the runtime can; else nothing."""
 
     async def python(self) -> str:
         """Path or name of the routing's Python (`{runtime_path}`); `python3` where unknown."""
