@@ -1,0 +1,29 @@
+"""config.toml: every key with its default, overridable as ORCHESTRATOR_<SECTION>__<KEY>. Contract: docs/surface.md."""
+
+from orchestrator.settings.loading import load
+from orchestrator.settings.models import (
+    ApiSettings,
+    DockerSettings,
+    FolderSettings,
+    GatewaySettings,
+    GroupSettings,
+    LogSettings,
+    RuntimeName,
+    Settings,
+    StoreSettings,
+    address,
+)
+
+__all__ = [
+    "ApiSettings",
+    "DockerSettings",
+    "FolderSettings",
+    "GatewaySettings",
+    "GroupSettings",
+    "LogSettings",
+    "RuntimeName",
+    "Settings",
+    "StoreSettings",
+    "address",
+    "load",
+]
