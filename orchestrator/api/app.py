@@ -1,0 +1,82 @@
+"""Puts the API up: the table of routes, the middlewares around it, a listening socket."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler as WebHandler
+
+from orchestrator.api import events, middlewares, routings, services, status, tokens, tries
+from orchestrator.api.control import Control
+from orchestrator.api.routes import CONTROL, Route
+from orchestrator.api.streams import CLOSING
+from orchestrator.core.errors import Conflict, Unavailable
+
+log = structlog.get_logger()
+
+ROUTES: tuple[Route, ...] = (
+    *status.ROUTES,
+    *services.ROUTES,
+    *routings.ROUTES,
+    *events.ROUTES,
+    *tokens.ROUTES,
+    *tries.ROUTES,
+)
+
+_MOST_BODY = 1 << 20
+_MOST_HEADER = 16 << 10
+
+
+def build_app(control: Control, authenticate: middlewares.Authenticate, *, listen: str) -> web.Application:
+    """`listen`: the address that it will be served on, for the Host check."""
+    levels = {(route.method, route.path): route.access for route in ROUTES}
+    app = web.Application(
+        middlewares=(
+            middlewares.errors,
+            middlewares.request_log,
+            middlewares.known_host(listen),
+            middlewares.access(authenticate, levels),
+        ),
+        client_max_size=_MOST_BODY,
+    )
+    app[CONTROL] = control
+    app[CLOSING] = asyncio.Event()
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, _bind(route))
+    app.on_shutdown.append(_end_streams)
+    return app
+
+
+async def serve(app: web.Application, listen: str) -> web.AppRunner:
+    """Listen; `runner.cleanup()` ends it within 5 s. Port 0 takes a free one (`runner.addresses`).
+
+    Raises `InvalidInput`, `Conflict` (the port is taken) or `Unavailable`.
+    """
+    host, port = middlewares.split_address(listen)
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=5.0, max_line_size=_MOST_HEADER, max_field_size=_MOST_HEADER
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        await runner.cleanup()
+        text = f"cannot listen on {listen}: {error.strerror or error}"
+        kind = Conflict if error.errno == errno.EADDRINUSE else Unavailable
+        raise kind(text, hint="another program holds the port; set [api] listen to a free one") from None
+    log.info("API listens", address=listen)
+    return runner
+
+
+def _bind(route: Route) -> WebHandler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await route.handler(request, request.app[CONTROL])
+
+    return handle
+
+
+async def _end_streams(app: web.Application) -> None:
+    app[CLOSING].set()

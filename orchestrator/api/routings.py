@@ -1,0 +1,31 @@
+"""Routings and their logs."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from orchestrator.api.control import Control
+from orchestrator.api.routes import Route, answer_many, query
+from orchestrator.api.streams import lines
+from orchestrator.core.views import LogEntry, RoutingView
+
+
+async def ps(request: web.Request, control: Control) -> web.Response:
+    return answer_many(await control.routings(request.query.get("service")))
+
+
+async def logs(request: web.Request, control: Control) -> web.StreamResponse:
+    """Query: `follow`, `tail` (lines a routing), `since` (wall seconds)."""
+    entries = control.logs(
+        request.match_info["ref"],
+        follow=query(request, "follow", bool, False),
+        tail=query(request, "tail", int, -1) if "tail" in request.query else None,
+        since=query(request, "since", float, 0.0) if "since" in request.query else None,
+    )
+    return await lines(request, entries)
+
+
+ROUTES = (
+    Route("GET", "/v1/routings", "read", ps, "List routings", response=RoutingView, many=True),
+    Route("GET", "/v1/logs/{ref}", "read", logs, "Logs of a service or routing", response=LogEntry, many=True),
+)

@@ -1,0 +1,66 @@
+"""Services: list, look, start, remove, scale, retry, explain; held removals."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from orchestrator.api.control import Control
+from orchestrator.api.routes import Route, answer, answer_many, body
+from orchestrator.core.views import (
+    ConfirmedView,
+    ConfirmRequest,
+    ExplainView,
+    LaunchRequest,
+    ScaleRequest,
+    ServiceDetail,
+    ServiceView,
+)
+
+
+async def ls(_: web.Request, control: Control) -> web.Response:
+    return answer_many(await control.services())
+
+
+async def detail(request: web.Request, control: Control) -> web.Response:
+    return answer(await control.service(request.match_info["ref"]))
+
+
+async def start(request: web.Request, control: Control) -> web.Response:
+    return answer(await control.start(await body(request, LaunchRequest)), status=201)
+
+
+async def remove(request: web.Request, control: Control) -> web.Response:
+    await control.remove(request.match_info["ref"])
+    return web.Response(status=204)
+
+
+async def scale(request: web.Request, control: Control) -> web.Response:
+    wanted = await body(request, ScaleRequest)
+    return answer(await control.scale(request.match_info["ref"], wanted.count))
+
+
+async def retry(request: web.Request, control: Control) -> web.Response:
+    return answer(await control.retry(request.match_info["ref"]))
+
+
+async def explain(request: web.Request, control: Control) -> web.Response:
+    return answer(await control.explain(request.match_info["ref"]))
+
+
+async def confirm(request: web.Request, control: Control) -> web.Response:
+    wanted = await body(request, ConfirmRequest)
+    return answer(ConfirmedView(removed=tuple(await control.confirm_removal(wanted.service))))
+
+
+_ONE = "/v1/services/{ref}"
+
+ROUTES = (
+    Route("GET", "/v1/services", "read", ls, "List services", response=ServiceView, many=True),
+    Route("POST", "/v1/services", "admin", start, "Start a model folder", LaunchRequest, ServiceView),
+    Route("GET", _ONE, "read", detail, "Show one service", response=ServiceDetail),
+    Route("DELETE", _ONE, "admin", remove, "Remove a service and revoke its tokens"),
+    Route("PUT", _ONE + "/scale", "admin", scale, "Set or reset the desired routing count", ScaleRequest, ServiceView),
+    Route("POST", _ONE + "/retry", "admin", retry, "Clear error and retry", response=ServiceView),
+    Route("GET", _ONE + "/explain", "read", explain, "Say why it is not healthy", response=ExplainView),
+    Route("POST", "/v1/removals/confirm", "admin", confirm, "Let held removals go on", ConfirmRequest, ConfirmedView),
+)

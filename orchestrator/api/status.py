@@ -1,0 +1,39 @@
+"""The daemon itself: alive, ready, how it is, what it counts."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from orchestrator.api.control import Control
+from orchestrator.api.routes import Route, answer, answer_many
+from orchestrator.core.views import CheckView, StatusView
+
+
+async def healthz(_: web.Request, __: Control) -> web.Response:
+    return web.json_response({"status": "ok"})
+
+
+async def readyz(_: web.Request, control: Control) -> web.Response:
+    await control.ready()
+    return web.json_response({"status": "ready"})
+
+
+async def metrics(_: web.Request, control: Control) -> web.Response:
+    return web.Response(body=await control.metrics(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+async def status(_: web.Request, control: Control) -> web.Response:
+    return answer(await control.status())
+
+
+async def doctor(_: web.Request, control: Control) -> web.Response:
+    return answer_many(await control.doctor())
+
+
+ROUTES = (
+    Route("GET", "/healthz", "public", healthz, "The process is up"),
+    Route("GET", "/readyz", "public", readyz, "Observed at least once, store writable"),
+    Route("GET", "/metrics", "read", metrics, "Prometheus metrics"),
+    Route("GET", "/v1/status", "read", status, "How the daemon is", response=StatusView),
+    Route("GET", "/v1/doctor", "read", doctor, "Check what the daemon depends on", response=CheckView, many=True),
+)

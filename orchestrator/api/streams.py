@@ -1,0 +1,128 @@
+"""Answers that go on: lines of JSON (logs, tries) and server-sent events (events), with heartbeats.
+
+An error before the first item is an ordinary problem answer; a later one is the last thing in the stream. The source
+is closed when the client is gone (seen at the latest with the next heartbeat) or the daemon ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Generic, TypeVar
+
+import structlog
+from aiohttp import web
+from pydantic import BaseModel
+
+from orchestrator.api.errors import problem
+from orchestrator.core.views import ErrorView, EventView
+
+log = structlog.get_logger()
+Item = TypeVar("Item", bound=BaseModel)
+
+CLOSING: web.AppKey[asyncio.Event] = web.AppKey("closing", asyncio.Event)
+"""Set when the daemon ends: streams end themselves."""
+
+HEARTBEAT = 5.0
+"""Seconds of silence after which one is sent."""
+
+_FIRST = 0.25
+"""Seconds that the first item may take before the answer begins without it."""
+
+
+async def lines(
+    request: web.Request, items: AsyncIterator[Item], *, heartbeat: float = HEARTBEAT
+) -> web.StreamResponse:
+    """One JSON object a line; an empty line is a heartbeat; `{"error": problem}` ends it."""
+    return await _pump(
+        request,
+        items,
+        kind="application/x-ndjson",
+        write=lambda item: item.model_dump_json().encode() + b"\n",
+        fail=lambda error: json.dumps({"error": error.model_dump()}).encode() + b"\n",
+        beat=b"\n",
+        heartbeat=heartbeat,
+    )
+
+
+async def server_sent(request: web.Request, items: AsyncIterator[EventView]) -> web.StreamResponse:
+    """Server-sent events with the event's seq as id; an event of type `error` ends it."""
+    return await _pump(
+        request,
+        items,
+        kind="text/event-stream",
+        write=lambda item: f"id: {item.seq}\ndata: {item.model_dump_json()}\n\n".encode(),
+        fail=lambda error: f"event: error\ndata: {error.model_dump_json()}\n\n".encode(),
+        beat=b":\n\n",
+        heartbeat=HEARTBEAT,
+    )
+
+
+async def _pump(
+    request: web.Request,
+    items: AsyncIterator[Item],
+    *,
+    kind: str,
+    write: Callable[[Item], bytes],
+    fail: Callable[[ErrorView], bytes],
+    beat: bytes,
+    heartbeat: float,
+) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": kind, "Cache-Control": "no-store"})
+    turns = _Turns(items, request.app[CLOSING])
+    try:
+        item = await turns.next(_FIRST)
+        await response.prepare(request)
+        while not turns.ended:
+            await response.write(beat if item is None else write(item))
+            item = await turns.next(heartbeat)
+        await response.write_eof()
+    except ConnectionError:
+        log.debug("client left a stream", path=request.path)
+    except Exception as error:
+        if not response.prepared:
+            raise
+        with contextlib.suppress(ConnectionError):
+            await response.write(fail(problem(error, request)))
+            await response.write_eof()
+    finally:
+        await turns.close()
+    return response
+
+
+class _Turns(Generic[Item]):
+    """Takes one item after the other, each with a time limit that loses none."""
+
+    def __init__(self, items: AsyncIterator[Item], closing: asyncio.Event) -> None:
+        self.ended = False
+        self._items = items
+        self._next: asyncio.Task[Item] | None = None
+        self._closing = asyncio.create_task(closing.wait(), name="api stream end")
+
+    async def next(self, limit: float) -> Item | None:
+        """The next item; None: none within `limit` seconds, or (`ended`) none will come."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._take(), name="api stream item")
+        await asyncio.wait({self._next, self._closing}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        if self._next.done():
+            task, self._next = self._next, None
+            try:
+                return task.result()
+            except StopAsyncIteration:
+                self.ended = True
+        self.ended = self.ended or self._closing.done()
+        return None
+
+    async def close(self) -> None:
+        tasks = [task for task in (self._next, self._closing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        aclose = getattr(self._items, "aclose", None)
+        if aclose is not None:
+            await aclose()
+
+    async def _take(self) -> Item:
+        return await anext(self._items)

@@ -1,0 +1,271 @@
+"""The API, one method a route: typed answers, and problems turned back into the errors that they were."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from orchestrator.core.errors import OrchestratorError, Unavailable
+from orchestrator.core.views import (
+    CheckView,
+    ConfirmedView,
+    ConfirmRequest,
+    ErrorView,
+    EventView,
+    ExplainView,
+    InspectRequest,
+    KeyView,
+    LaunchRequest,
+    LogEntry,
+    RoutingView,
+    ScaleRequest,
+    ServiceDetail,
+    ServiceView,
+    StatusView,
+    TokenCheck,
+    TokenRequest,
+    TokenView,
+    TryEvent,
+    TryRequest,
+)
+
+Answer = TypeVar("Answer", bound=BaseModel)
+Value = TypeVar("Value")
+
+_STREAM = aiohttp.ClientTimeout(total=None, connect=5, sock_read=30)
+"""Heartbeats come every 5 s: a silence of 30 s is a dead connection."""
+
+
+class Client:
+    """Use as `async with Client(url, token) as client`. Every method raises errors of `core.errors`.
+
+    `timeout`: seconds that one call may take; streams have none, but notice a dead connection.
+    """
+
+    def __init__(self, url: str, token: str = "", *, timeout: float = 60.0) -> None:
+        self.url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=5)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Client:
+        self._session = aiohttp.ClientSession(headers=self._headers, read_bufsize=1 << 20)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    # --- the daemon
+
+    async def status(self) -> StatusView:
+        return await self._one("GET", "/v1/status", StatusView)
+
+    async def ready(self) -> None:
+        """Raises `Unavailable` while the daemon is not."""
+        await self._call("GET", "/readyz")
+
+    async def metrics(self) -> bytes:
+        return await self._call("GET", "/metrics")
+
+    async def doctor(self) -> tuple[CheckView, ...]:
+        return await self._many("GET", "/v1/doctor", CheckView)
+
+    # --- services and routings
+
+    async def services(self) -> tuple[ServiceView, ...]:
+        return await self._many("GET", "/v1/services", ServiceView)
+
+    async def service(self, ref: str) -> ServiceDetail:
+        return await self._one("GET", _path("/v1/services", ref), ServiceDetail)
+
+    async def routings(self, service: str | None = None) -> tuple[RoutingView, ...]:
+        return await self._many("GET", "/v1/routings", RoutingView, query={"service": service})
+
+    async def start(self, request: LaunchRequest) -> ServiceView:
+        return await self._one("POST", "/v1/services", ServiceView, body=request)
+
+    async def remove(self, ref: str) -> None:
+        await self._call("DELETE", _path("/v1/services", ref))
+
+    async def scale(self, ref: str, count: int | None) -> ServiceView:
+        """`count` None: back to what the file says."""
+        path = _path("/v1/services", ref) + "/scale"
+        return await self._one("PUT", path, ServiceView, body=ScaleRequest(count=count))
+
+    async def retry(self, ref: str) -> ServiceView:
+        return await self._one("POST", _path("/v1/services", ref) + "/retry", ServiceView)
+
+    async def confirm_removal(self, ref: str | None = None) -> tuple[str, ...]:
+        body = ConfirmRequest(service=ref)
+        return (await self._one("POST", "/v1/removals/confirm", ConfirmedView, body=body)).removed
+
+    async def explain(self, ref: str) -> ExplainView:
+        return await self._one("GET", _path("/v1/services", ref) + "/explain", ExplainView)
+
+    async def logs(
+        self, ref: str, *, follow: bool = False, tail: int | None = None, since: float | None = None
+    ) -> AsyncIterator[LogEntry]:
+        """Of a service or a routing; `since` in wall seconds."""
+        query = {"follow": _flag(follow), "tail": tail, "since": since}
+        async for line in self._lines("GET", _path("/v1/logs", ref), query=query):
+            yield _read(LogEntry, line)
+
+    async def events(self, *, after: int = 0, service: str | None = None, limit: int = 100) -> tuple[EventView, ...]:
+        query = {"after": after, "service": service, "limit": limit}
+        return await self._many("GET", "/v1/events", EventView, query=query)
+
+    async def follow_events(
+        self, *, after: int = 0, service: str | None = None, limit: int = 100
+    ) -> AsyncIterator[EventView]:
+        query = {"after": after, "service": service, "limit": limit, "follow": "true"}
+        kind = ""
+        async for line in self._lines("GET", "/v1/events", query=query):
+            name, _, value = line.partition(b":")
+            if name == b"event":
+                kind = value.strip().decode()
+            elif name == b"data" and kind == "error":
+                raise _read(ErrorView, value).error()
+            elif name == b"data":
+                yield _read(EventView, value)
+
+    # --- tokens
+
+    async def token_create(self, request: TokenRequest) -> TokenView:
+        return await self._one("POST", "/v1/tokens", TokenView, body=request)
+
+    async def tokens(self, service: str | None = None) -> tuple[TokenView, ...]:
+        return await self._many("GET", "/v1/tokens", TokenView, query={"service": service})
+
+    async def token_revoke(self, token_id: str, *, now: bool = False) -> TokenView:
+        return await self._one("DELETE", _path("/v1/tokens", token_id), TokenView, query={"now": _flag(now)})
+
+    async def token_inspect(self, text: str) -> TokenCheck:
+        return await self._one("POST", "/v1/tokens/inspect", TokenCheck, body=InspectRequest(token=text))
+
+    async def keys(self) -> tuple[KeyView, ...]:
+        return await self._many("GET", "/v1/keys", KeyView)
+
+    async def rotate_key(self) -> KeyView:
+        return await self._one("POST", "/v1/keys", KeyView)
+
+    async def drop_key(self, kid: str) -> KeyView:
+        return await self._one("DELETE", _path("/v1/keys", kid), KeyView)
+
+    # --- tries
+
+    async def try_run(self, request: TryRequest) -> AsyncIterator[TryEvent]:
+        async for line in self._lines("POST", "/v1/try", body=request):
+            yield _read(TryEvent, line)
+
+    # --- the wire
+
+    async def _one(
+        self,
+        method: str,
+        path: str,
+        answer: type[Answer],
+        *,
+        query: Mapping[str, object] | None = None,
+        body: BaseModel | None = None,
+    ) -> Answer:
+        return _read(answer, await self._call(method, path, query=query, body=body))
+
+    async def _many(
+        self, method: str, path: str, answer: type[Answer], *, query: Mapping[str, object] | None = None
+    ) -> tuple[Answer, ...]:
+        return _parse(TypeAdapter(tuple[answer, ...]), await self._call(method, path, query=query))  # type: ignore[valid-type]
+
+    async def _call(
+        self, method: str, path: str, *, query: Mapping[str, object] | None = None, body: BaseModel | None = None
+    ) -> bytes:
+        async with self._answer(method, path, query, body, self._timeout) as response:
+            return await response.read()
+
+    async def _lines(
+        self, method: str, path: str, *, query: Mapping[str, object] | None = None, body: BaseModel | None = None
+    ) -> AsyncIterator[bytes]:
+        """Lines that are not heartbeats. Raises the error that the stream ends with."""
+        async with self._answer(method, path, query, body, _STREAM) as response:
+            async for line in response.content:
+                line = line.strip()
+                if line.startswith(b'{"error":'):
+                    raise ErrorView.model_validate(json.loads(line)["error"]).error()
+                if line:
+                    yield line
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object] | None,
+        body: BaseModel | None,
+        timeout: aiohttp.ClientTimeout,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        if self._session is None:
+            raise RuntimeError("a Client is used inside `async with`")
+        sent: dict[str, Any] = {"params": {k: str(v) for k, v in (query or {}).items() if v is not None}}
+        if body is not None:
+            sent |= {"data": body.model_dump_json(), "headers": {"Content-Type": "application/json"}}
+        try:
+            async with self._session.request(
+                method, self.url + path, timeout=timeout, allow_redirects=False, **sent
+            ) as response:
+                if response.status >= 300:
+                    raise await _problem(response)
+                yield response
+        except TimeoutError:
+            raise Unavailable(f"cannot reach the daemon at {self.url}: no answer in time", code="timeout") from None
+        except aiohttp.ClientConnectorError as error:
+            raise Unavailable(
+                f"cannot reach the daemon at {self.url}: {error.os_error.strerror or error}",
+                hint="is it running? start it with: orchestrator serve",
+                code="no_daemon",
+            ) from None
+        except (aiohttp.ClientError, ConnectionError, ValueError) as error:
+            raise Unavailable(f"cannot talk to the daemon at {self.url}: {error}") from None
+
+
+def _path(prefix: str, ref: str) -> str:
+    """`ref` as one segment, whatever it holds."""
+    return f"{prefix}/{quote(ref, safe='')}"
+
+
+def _flag(value: bool) -> str | None:
+    return "true" if value else None
+
+
+def _read(kind: type[Answer], data: bytes) -> Answer:
+    return _parse(TypeAdapter(kind), data)
+
+
+def _parse(adapter: TypeAdapter[Value], data: bytes) -> Value:
+    try:
+        return adapter.validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise Unavailable(
+            f"cannot understand the daemon's answer: {place}: {first['msg']}",
+            hint="client and daemon are of different versions, or another program answers at this address",
+        ) from None
+
+
+async def _problem(response: aiohttp.ClientResponse) -> OrchestratorError:
+    data = await response.content.read(1 << 16)
+    try:
+        return ErrorView.model_validate_json(data).error()
+    except ValidationError:
+        text = f"cannot use {response.url.origin()}: it answered {response.status}, not as an orchestrator does"
+        return Unavailable(text, hint="another program may listen there; see --url")

@@ -1,0 +1,96 @@
+"""Where the daemon is and what opens it: options, environment, then the configuration file that the daemon reads too.
+
+Only two of that file's keys matter here (`api.listen`, `state_dir`); the daemon checks the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.errors import InvalidInput, NotAuthorised
+
+LISTEN = "127.0.0.1:8090"
+STATE_DIR = "/var/lib/orchestrator"
+
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """`token` is not shown by repr."""
+
+    url: str
+    token: str = field(default="", repr=False)
+
+
+def find_daemon(
+    *,
+    url: str | None = None,
+    token: str | None = None,
+    config: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Daemon:
+    """Each of url and token: as given, else ORCHESTRATOR_URL / ORCHESTRATOR_TOKEN, else by the configuration file.
+
+    Raises `InvalidInput` (a configuration file that cannot be read) or `NotAuthorised` (the token's file may not be).
+    """
+    environ = os.environ if environ is None else environ
+    url = url or environ.get("ORCHESTRATOR_URL")
+    token = token or environ.get("ORCHESTRATOR_TOKEN")
+    if url and token:
+        return Daemon(_checked(url), token)
+    told = _read(config, environ)
+    api = told.get("api")
+    listen = api.get("listen") if isinstance(api, dict) else None
+    listen = environ.get("ORCHESTRATOR_API__LISTEN") or listen or LISTEN
+    state_dir = environ.get("ORCHESTRATOR_STATE_DIR") or told.get("state_dir") or STATE_DIR
+    return Daemon(_checked(url or _url(str(listen))), token or _admin_token(Path(str(state_dir))))
+
+
+def find_config(config: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The file that is read: the given one, ORCHESTRATOR_CONFIG, ./config.toml, /etc/orchestrator/config.toml."""
+    told = config or environ.get("ORCHESTRATOR_CONFIG")
+    if told:
+        return Path(told)
+    return next((p for p in (Path("config.toml"), Path("/etc/orchestrator/config.toml")) if p.is_file()), None)
+
+
+def _read(config: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
+    path = find_config(config, environ)
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}", hint="give another file with --config") from None
+    except ValueError as error:
+        raise InvalidInput(f"cannot read {path}: {error}", hint="it must be TOML in UTF-8") from None
+
+
+def _url(listen: str) -> str:
+    host, _, port = listen.rpartition(":")
+    return f"http://{_EVERYWHERE.get(host, host)}:{port}"
+
+
+def _checked(url: str) -> str:
+    url = url if "://" in url else f"http://{url}"
+    if not url.startswith(("http://", "https://")):
+        raise InvalidInput(f"cannot reach {url!r}: it is not an http or https address")
+    return url.rstrip("/")
+
+
+def _admin_token(state_dir: Path) -> str:
+    """Empty where there is none (no daemon was ever started there): the daemon, not we, refuses then."""
+    path = state_dir / "admin.token"
+    try:
+        return path.read_text("utf-8").strip()
+    except PermissionError:
+        hint = "run as the daemon's user (sudo), or give --token or ORCHESTRATOR_TOKEN"
+        raise NotAuthorised(f"cannot read {path}: permission denied", hint=hint) from None
+    except (OSError, ValueError):
+        return ""

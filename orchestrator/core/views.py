@@ -1,0 +1,339 @@
+"""What the control API answers and is asked: the words that API, client, CLI and page share.
+
+Frozen. Times are RFC 3339 in UTC, durations seconds, sizes bytes. Keys are stable (docs/surface.md): more may be added,
+none may change its meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from orchestrator.core.errors import (
+    Conflict,
+    InvalidInput,
+    NotAuthorised,
+    NotFound,
+    OrchestratorError,
+    RuntimeFailure,
+    Unavailable,
+)
+from orchestrator.core.problems import Severity
+from orchestrator.core.spec import Source
+from orchestrator.core.state import RoutingStatus, ServiceStatus
+
+Scope: TypeAlias = Literal["infer", "read", "admin"]
+
+
+def instant(seconds: float) -> datetime:
+    """Wall seconds since the epoch as a time in UTC, to the millisecond."""
+    return datetime.fromtimestamp(round(seconds, 3), UTC)
+
+
+class View(BaseModel):
+    """Base of all answers. A newer daemon may add keys: an older client drops those that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Request(BaseModel):
+    """Base of all request bodies. Unknown keys are refused, so that a misspelt one is not lost without a word."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --- services and routings ------------------------------------------------------------------------------------------
+
+
+class ProblemView(View):
+    """See `core.problems.Problem`."""
+
+    severity: Severity
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    path: str = ""
+    message: str
+    hint: str = ""
+
+
+class ServiceView(View):
+    """One service as `ls` lists it. `desired_in_file` differs from `desired_routing_count` under an override."""
+
+    id: str
+    name: str
+    status: ServiceStatus
+    desired_routing_count: int
+    healthy: int
+    revision: str
+    endpoint: str
+    source: Source
+    problems: tuple[ProblemView, ...] = ()
+    open_to_public: bool = False
+    override_desired: int | None = None
+    desired_in_file: int = 0
+    held: str = ""
+    """Why its removal waits for confirmation; empty: it does not."""
+    folder: str = ""
+    model: str = ""
+    cause: str = ""
+    """Why it is not HEALTHY, in one line."""
+    created_at: AwareDatetime | None = None
+
+
+class RoutingView(View):
+    """One routing as `ps` lists it."""
+
+    id: str
+    service: str
+    revision: str
+    status: RoutingStatus
+    address: str = ""
+    """host:port that the gateway and the probes reach it by; empty until it has one."""
+    runtime_id: str = ""
+    created_at: AwareDatetime
+    healthy_since: AwareDatetime | None = None
+    cause: str = ""
+    devices: tuple[str, ...] = ()
+    exit_code: int | None = None
+    oom: bool = False
+
+
+class EventView(View):
+    """One thing that happened. `seq` grows by one an event: ask for what came after it."""
+
+    time: AwareDatetime
+    kind: str
+    service: str = ""
+    routing: str = ""
+    cause: str = ""
+    detail: Mapping[str, Any] = Field(default_factory=dict)
+    seq: int = 0
+
+
+class ServiceDetail(ServiceView):
+    """`spec`: the resolved definition with secrets masked; `endpoints`: all addresses, the first as in `endpoint`."""
+
+    revision_number: int = 0
+    owner: str = ""
+    project: str = ""
+    endpoints: tuple[str, ...] = ()
+    spec: Mapping[str, Any] = Field(default_factory=dict)
+    routings: tuple[RoutingView, ...] = ()
+    events: tuple[EventView, ...] = ()
+    """The latest, in order of time."""
+    attempts: int = 0
+    """Failed starts in a row."""
+    next_try_at: AwareDatetime | None = None
+
+
+class CauseView(View):
+    """One link of the chain that says why a service is not HEALTHY. `code` is stable."""
+
+    code: str
+    message: str
+    hint: str = ""
+    routing: str = ""
+    log_tail: tuple[str, ...] = ()
+
+
+class ExplainView(View):
+    service: str
+    status: ServiceStatus
+    causes: tuple[CauseView, ...] = ()
+
+
+class LogEntry(View):
+    """One line of a routing's log."""
+
+    time: AwareDatetime
+    routing: str
+    service: str = ""
+    stream: Literal["out", "err"] = "out"
+    text: str
+
+
+class LaunchRequest(Request):
+    """What `start` asks for, laid over the definition in `folder` (an absolute path, or a name under models_dirs).
+
+    None: as the definition says. `cpu` in cores; `mem`, `shm` sizes with a unit or in bytes; `mounts` as
+    `SOURCE[:TARGET[:ro|rw]]`; `definition` is the file's name in the folder, `destination` where the folder is mounted.
+    """
+
+    folder: str = Field(min_length=1)
+    name: str | None = None
+    image: str | None = None
+    count: int | None = Field(None, ge=0)
+    public: bool | None = None
+    cpu: float | None = Field(None, gt=0)
+    mem: str | None = None
+    shm: str | None = None
+    resources: Mapping[str, str] = Field(default_factory=dict)
+    environ: Mapping[str, str] = Field(default_factory=dict)
+    mounts: tuple[str, ...] = ()
+    definition: str | None = None
+    destination: str | None = None
+
+
+class ScaleRequest(Request):
+    """`count` None: back to what the file says."""
+
+    count: int | None = Field(None, ge=0)
+
+
+class ConfirmRequest(Request):
+    """`service` None: all whose removal waits."""
+
+    service: str | None = None
+
+
+class ConfirmedView(View):
+    removed: tuple[str, ...] = ()
+
+
+# --- tokens ---------------------------------------------------------------------------------------------------------
+
+
+class TokenRequest(Request):
+    """`service`: a name, or `*` for all; `expires`: a duration (`3600s`, `15m`, `2h`, `3d`, `1w`, `2mo`, `1yr`), a date
+    or a time; None: 30 days."""
+
+    service: str = Field(min_length=1)
+    name: str = ""
+    expires: str | None = None
+    scope: Scope = "infer"
+
+
+class TokenView(View):
+    """`token` is set in the answer to its creation only."""
+
+    id: str
+    token: str | None = None
+    service: str
+    name: str = ""
+    expires_at: AwareDatetime | None = None
+    scope: Scope = "infer"
+    issued_at: AwareDatetime | None = None
+    kid: str = ""
+    revoked_at: AwareDatetime | None = None
+    last_used_at: AwareDatetime | None = None
+
+
+class InspectRequest(Request):
+    token: str = Field(min_length=1, max_length=16384)
+
+
+class TokenCheck(View):
+    """What a token's text says and whether the gateway would take it now; `reason` is why not."""
+
+    valid: bool
+    reason: str = ""
+    header: Mapping[str, Any] = Field(default_factory=dict)
+    claims: Mapping[str, Any] = Field(default_factory=dict)
+    token: TokenView | None = None
+    """As it is remembered; None: it is not known here."""
+
+
+class KeyView(View):
+    """One signing key: never its secret."""
+
+    kid: str
+    created_at: AwareDatetime | None = None
+    signs: bool = False
+    """New tokens are signed with it."""
+
+
+# --- the daemon -----------------------------------------------------------------------------------------------------
+
+
+class StatusView(View):
+    """`services` and `routings`: how many by status. `observed_ok` False: the runtime does not answer now."""
+
+    version: str
+    runtime: str
+    runtime_reason: str = ""
+    runtime_version: str = ""
+    pid: int = 0
+    started_at: AwareDatetime | None = None
+    uptime: float = 0.0
+    state_dir: str = ""
+    gateway: Mapping[str, str] = Field(default_factory=dict)
+    """`url`, `state` (up, down) and what it says of itself."""
+    store: Mapping[str, str] = Field(default_factory=dict)
+    """`url` (without password), `state` (writable, or what is wrong), `schema`."""
+    observed_ok: bool = True
+    services: Mapping[str, int] = Field(default_factory=dict)
+    routings: Mapping[str, int] = Field(default_factory=dict)
+    held: tuple[str, ...] = ()
+    """Services whose removal waits for confirmation."""
+
+
+class CheckView(View):
+    """One line of `doctor`."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    message: str
+    hint: str = ""
+
+
+class TryRequest(Request):
+    """A scratch routing of the definition at `folder` (absolute path of a model folder or of a definition file)."""
+
+    folder: str = Field(min_length=1)
+    model: str | None = None
+    image: str | None = None
+    environ: Mapping[str, str] = Field(default_factory=dict)
+    resources: Mapping[str, str] = Field(default_factory=dict)
+
+
+class TryEvent(View):
+    """One step of a try as it happens. The last event's state, passed or failed, is the result of the whole."""
+
+    step: str
+    state: Literal["started", "passed", "failed", "info"]
+    message: str = ""
+    detail: Mapping[str, Any] = Field(default_factory=dict)
+    at: AwareDatetime
+
+
+# --- errors ---------------------------------------------------------------------------------------------------------
+
+HTTP_STATUS: Mapping[int, type[OrchestratorError]] = {
+    400: InvalidInput,
+    401: NotAuthorised,
+    403: NotAuthorised,
+    404: NotFound,
+    405: InvalidInput,
+    409: Conflict,
+    413: InvalidInput,
+    502: RuntimeFailure,
+    503: Unavailable,
+}
+"""An error's class to and from the wire; the first status of a class is the one that is sent."""
+
+
+class ErrorView(View):
+    """RFC 9457 problem (`application/problem+json`). `code` is stable; `hint` names the fix."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+    hint: str = ""
+
+    @classmethod
+    def of(cls, error: OrchestratorError, *, status: int = 0) -> ErrorView:
+        """`status` 0: by the error's class; 403 where its code is `forbidden`."""
+        if not status:
+            status = next((s for s, kind in HTTP_STATUS.items() if isinstance(error, kind)), 500)
+            status = 403 if error.code == "forbidden" else status
+        title = type(error).__name__
+        return cls(title=title, status=status, detail=error.message, code=error.code, hint=error.hint)
+
+    def error(self) -> OrchestratorError:
+        return HTTP_STATUS.get(self.status, OrchestratorError)(self.detail, hint=self.hint, code=self.code)
