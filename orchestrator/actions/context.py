@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.paths import path_fault
+from orchestrator.core.path_rules import path_fault
 from orchestrator.core.ports import CommandResult, Sandbox
 
 

@@ -7,7 +7,7 @@ import shlex
 from orchestrator.actions.context import ActionError, Context, Result
 from orchestrator.core.definition import RunCommandArgs
 from orchestrator.core.errors import RuntimeFailure
-from orchestrator.core.paths import text_fault
+from orchestrator.core.path_rules import text_fault
 from orchestrator.core.ports import CommandResult
 
 EXIT_CODES = {"command_not_found": 127, "permission": 126}
