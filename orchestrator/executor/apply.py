@@ -1,0 +1,118 @@
+"""`apply(operation) -> Outcome`: one operation on runtime and gateway, its errors turned into outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from orchestrator.actions import ActionFailed
+from orchestrator.core.errors import OrchestratorError, Unavailable
+from orchestrator.core.ports import Clock, EventSink, Gateway, LogLine, PullProgress, Runtime
+from orchestrator.core.spec import ServiceSpec
+from orchestrator.core.state import Failure, Routing
+from orchestrator.executor.launch import Launch, Launcher
+from orchestrator.executor.outcomes import Created, Ended, Outcome, Recorded, Started, StartFailed
+
+LOG_TAIL = 50
+LOG_TIMEOUT = 10.0
+STARTS_AT_ONCE = 8
+PULL_REPORT_EVERY = 2.0
+
+
+class Executor:
+    def __init__(self, runtime: Runtime, gateway: Gateway, launcher: Launcher, clock: Clock, emit: EventSink) -> None:
+        self._runtime = runtime
+        self._gateway = gateway
+        self._launcher = launcher
+        self._clock = clock
+        self._emit = emit
+        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
+
+    async def start(self, routing: Routing, spec: ServiceSpec, report: Callable[[Created], None]) -> Outcome:
+        """Launch it. `report` hears of the created container before its actions run."""
+
+        async def step(name: str, cause: str, detail: Mapping[str, object]) -> None:
+            if name == "create":
+                report(Created(routing.id, self._clock.now()))
+            kind = name if "." in name else f"routing.{name}"
+            await self._emit(kind, routing.service, routing.id, cause, detail)
+
+        assert routing.reservation is not None
+        launch = Launch(routing.id, routing.service, spec.routing, routing.reservation, spec.stop_grace)
+        try:
+            async with self._starts:
+                await self._launcher.launch(launch, step, self._pulls(routing))
+        except OrchestratorError as error:
+            return StartFailed(routing.id, await self._failure(routing, spec, error))
+        return Started(routing.id, self._clock.now())
+
+    async def fail(self, routing: Routing, spec: ServiceSpec) -> Outcome:
+        """Read the end of its log, then remove it. Requests that are still open get the rest of its grace first."""
+        tail = await self._tail(routing, spec)
+        running = routing.observed is not None and routing.observed.state in ("running", "paused")
+        await self.end(routing, spec.stop_grace if running and routing.started_at else 0.0)
+        return Recorded(routing.id, tail)
+
+    async def end(self, routing: Routing, grace: float) -> Outcome:
+        """Stop within `grace` seconds and remove. What the engine refuses is seen, and tried again, at a later look."""
+        try:
+            if grace <= 0:
+                await self._gateway.close_sessions(routing.id)
+        except OrchestratorError as error:
+            await self._emit("gateway.failed", routing.service, routing.id, error.message, {"code": error.code})
+        await self.remove(routing.id, grace, routing.service)
+        return Ended(routing.id)
+
+    async def remove(self, unit: str, grace: float, service: str = "") -> None:
+        try:
+            await self._runtime.stop(unit, grace)
+            await self._runtime.remove(unit)
+        except OrchestratorError as error:
+            await self._emit("routing.stop_failed", service, unit, error.message, {"code": error.code})
+
+    async def _failure(self, routing: Routing, spec: ServiceSpec, error: OrchestratorError) -> Failure:
+        if isinstance(error, ActionFailed):
+            return error.failure(self._clock.now())
+        unavailable = isinstance(error, Unavailable)
+        return Failure(
+            code="engine_unavailable" if unavailable else error.code,
+            message=self._launcher.masked(spec.routing, error.message),
+            at=self._clock.now(),
+            hint=error.hint,
+            log_tail=() if unavailable else await self._tail(routing, spec),
+            counts=not unavailable,
+        )
+
+    async def _tail(self, routing: Routing, spec: ServiceSpec) -> tuple[str, ...]:
+        """The last lines of its log, without secrets; () where there is none to be had."""
+        lines: list[LogLine] = []
+        try:
+            async with asyncio.timeout(LOG_TIMEOUT):
+                async for line in self._runtime.logs(routing.id, tail=LOG_TAIL):
+                    lines.append(line)
+        except (OrchestratorError, TimeoutError):
+            pass
+        return tuple(self._launcher.masked(spec.routing, "\n".join(x.text for x in lines)).splitlines()[-LOG_TAIL:])
+
+    def _pulls(self, routing: Routing) -> Callable[[PullProgress], None]:
+        """Turns the stream of pull progress into an event every few seconds."""
+        last = [self._clock.now() - PULL_REPORT_EVERY]
+        pending: set[asyncio.Task[None]] = set()
+
+        def progress(seen: PullProgress) -> None:
+            now = self._clock.now()
+            if now - last[0] < PULL_REPORT_EVERY:
+                return
+            last[0] = now
+            detail = {"image": seen.image, "current": seen.current, "total": seen.total}
+            task = asyncio.ensure_future(
+                _awaited(self._emit("image.pulling", routing.service, routing.id, f"fetching {seen.image}", detail))
+            )
+            pending.add(task)
+            task.add_done_callback(pending.discard)
+
+        return progress
+
+
+async def _awaited(what: Awaitable[None]) -> None:
+    await what

@@ -1,0 +1,128 @@
+"""From a routing's spec to its running start command: image, create, pre-start actions, start.
+
+The same steps serve a routing of a service and a try; each is told to `report` as it happens.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.actions import ActionEvent, run_actions
+from orchestrator.core import templates
+from orchestrator.core.errors import InvalidInput, OrchestratorError, RuntimeFailure
+from orchestrator.core.masking import mask
+from orchestrator.core.ports import Command, PullProgress, Runtime, Unit
+from orchestrator.core.spec import RoutingSpec
+from orchestrator.core.state import Reservation, UnitKind
+
+Report = Callable[[str, str, Mapping[str, object]], Awaitable[None]]
+"""step (`image`, `create`, `action.started`, `action.finished`, `action.failed`, `start`), cause in words, detail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What is to be launched. `spec` still has its templates and names of secrets."""
+
+    id: str
+    service: str
+    spec: RoutingSpec
+    reservation: Reservation
+    stop_grace: float = 30.0
+    kind: UnitKind = "routing"
+
+
+class Launcher:
+    def __init__(self, runtime: Runtime, secrets_dir: Path) -> None:
+        self._runtime = runtime
+        self._secrets_dir = secrets_dir
+
+    async def launch(self, launch: Launch, report: Report, progress: Callable[[PullProgress], None]) -> None:
+        """Raises `OrchestratorError`; what was created by then is left for the caller to remove."""
+        spec = launch.spec
+        secrets = {env: self._secret(name) for env, name in spec.secrets.items()}
+        unit = self._unit(launch, secrets)
+        image = await self._runtime.ensure_image(unit, progress)
+        if image:
+            await report("image", f"image {spec.image} is present", {"image": spec.image or "", "id": image})
+        created = await self._runtime.create(unit)
+        await report("create", "created", {"runtime_id": created.runtime_id, "port": created.port})
+        values = await self._prepare(launch, created.port, tuple(secrets.values()), report)
+        await self._runtime.start(launch.id, _command(spec, values))
+        await report("start", "its start command runs", {})
+
+    async def _prepare(self, launch: Launch, port: int, secrets: tuple[str, ...], report: Report) -> Mapping[str, str]:
+        """Run the pre-start actions; what templates may refer to after them."""
+        spec = launch.spec
+        sandbox = self._runtime.sandbox(launch.id)
+        values = {
+            "model_path": spec.model_path,
+            "port": str(port),
+            "ports[0]": str(port),
+            "routing_id": launch.id,
+            "service_name": launch.service,
+            "runtime_path": await sandbox.python(),
+        }
+
+        async def emit(event: ActionEvent) -> None:
+            detail = {"index": event.index, "action": event.name, "duration": round(event.duration, 3), **event.detail}
+            await report(f"action.{event.state}", event.cause, detail)
+
+        return {**values, **await run_actions(spec.actions, sandbox, values, emit, secrets)}
+
+    def _unit(self, launch: Launch, secrets: Mapping[str, str]) -> Unit:
+        spec = launch.spec
+        environ = {
+            "BACKEND_MODEL_NAME": spec.model_name,
+            "BACKEND_MODEL_PATH": spec.model_path,
+            "ORCHESTRATOR_SERVICE": launch.service,
+            "ORCHESTRATOR_ROUTING": launch.id,
+            **spec.environ,
+            **secrets,
+        }
+        gated = templates.uses_run_command(spec.actions) or templates.uses_refs(spec.command, spec.actions)
+        return Unit(launch.id, launch.service, spec, launch.kind, launch.reservation, environ, gated, launch.stop_grace)
+
+    def _secret(self, name: str) -> str:
+        """The value of a secret: its file's text without the line end. Raises `RuntimeFailure` (secret_missing)."""
+        if "/" in name or name.startswith("."):
+            raise InvalidInput(f"cannot read the secret {name!r}: a name has no slash and no leading dot")
+        try:
+            return (self._secrets_dir / name).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            hint = f"write its value to {self._secrets_dir / name} (mode 0600)"
+            raise RuntimeFailure(f"cannot read the secret {name!r}: {why}", hint=hint, code="secret_missing") from None
+
+    def masked(self, spec: RoutingSpec, text: str) -> str:
+        """`text` without the values of the spec's secrets."""
+        values = []
+        for name in spec.secrets.values():
+            try:
+                values.append(self._secret(name))
+            except OrchestratorError:
+                continue
+        return mask(text, values)
+
+
+def _command(spec: RoutingSpec, values: Mapping[str, str]) -> Command:
+    match templates.render_command(spec.command, values):
+        case None:
+            return Command()
+        case str(text) if spec.shell is not None:
+            return Command(text=text, shell=spec.shell)
+        case str(text):
+            return Command(argv=split(text))
+        case argv:
+            return Command(argv=argv)
+
+
+def split(text: str) -> tuple[str, ...]:
+    """As a shell would split it. Raises `InvalidInput`."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        hint = "close the quote, or leave `shell` out"
+        raise InvalidInput(f"cannot split start_command: {error}", hint=hint) from None
