@@ -1,0 +1,213 @@
+"""What the store does inside one transaction: each function is the body of one, portable SQL only."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.core.events import Event
+from orchestrator.core.spec import ServiceSpec
+from orchestrator.core.state import Removed, Routing, Service, Token
+from orchestrator.store import codec
+from orchestrator.store.records import Revision, Snapshot
+from orchestrator.store.tables import events, meta, removed, revisions, routings, services, tokens
+
+KEPT_REVISIONS = 100
+"""Newest revisions of a service that are kept."""
+
+_TOKEN = tuple(tokens.c[field.name] for field in fields(Token))
+_REMOVED = tuple(removed.c[field.name] for field in fields(Removed))
+
+
+def key(name: str) -> str:
+    """Service names are one without regard to case."""
+    return name.casefold()
+
+
+def put(connection: Connection, table: Table, at: Mapping[str, object], values: Mapping[str, object]) -> None:
+    """Update the row whose primary key is `at`, or insert it."""
+    where = and_(*(table.c[column] == value for column, value in at.items()))
+    if not connection.execute(update(table).where(where).values(values)).rowcount:
+        connection.execute(insert(table).values({**at, **values}))
+
+
+def installation(connection: Connection) -> str:
+    """The database's random id, made on first use."""
+    found = connection.scalar(select(meta.c.value).where(meta.c.key == "installation"))
+    if found is None:
+        found = secrets.token_hex(6)
+        connection.execute(insert(meta).values(key="installation", value=found))
+    return str(found)
+
+
+def touch(connection: Connection) -> None:
+    """Write something, to see that it can be done."""
+    put(connection, meta, {"key": "checked"}, {"value": secrets.token_hex(4)})
+
+
+# --- services and routings ------------------------------------------------------------------------------------------
+
+
+def load(connection: Connection) -> Snapshot:
+    records = connection.scalars(select(services.c.record).order_by(services.c.id))
+    facts = connection.scalars(select(routings.c.record).order_by(routings.c.id))
+    by_hand = connection.execute(select(*_REMOVED).order_by(removed.c.folder, removed.c.model))
+    return Snapshot(
+        tuple(codec.SERVICE.decode(record) for record in records),
+        tuple(codec.ROUTING.decode(record) for record in facts),
+        tuple(Removed(*row) for row in by_hand),
+    )
+
+
+def put_service(connection: Connection, service: Service) -> None:
+    name_key = key(service.name)
+    same_name = and_(services.c.name_key == name_key, services.c.id != service.id)
+    holder = connection.scalar(select(services.c.id).where(same_name))
+    if holder is not None:
+        raise Conflict(f"cannot store service {service.name}: the name is taken by {holder}", code="name_taken")
+    put(connection, services, {"id": service.id}, {"name_key": name_key, "record": codec.SERVICE.encode(service)})
+
+
+def delete_service(connection: Connection, id: str) -> None:
+    connection.execute(delete(routings).where(routings.c.service_id == id))
+    connection.execute(delete(revisions).where(revisions.c.service_id == id))
+    connection.execute(delete(services).where(services.c.id == id))
+
+
+def put_routings(connection: Connection, facts: Iterable[Routing]) -> None:
+    for routing in facts:
+        values = {"service_id": routing.service_id, "record": codec.ROUTING.encode(routing)}
+        try:
+            put(connection, routings, {"id": routing.id}, values)
+        except IntegrityError:
+            raise NotFound(f"cannot store routing {routing.id}: service {routing.service_id} is not stored") from None
+
+
+def delete_routing(connection: Connection, id: str) -> None:
+    connection.execute(delete(routings).where(routings.c.id == id))
+
+
+def put_removed(connection: Connection, fact: Removed) -> None:
+    put(connection, removed, {"folder": fact.folder, "model": fact.model}, {"digest": fact.digest, "at": fact.at})
+
+
+def delete_removed(connection: Connection, folder: str, model: str) -> None:
+    connection.execute(delete(removed).where(removed.c.folder == folder, removed.c.model == model))
+
+
+# --- revisions ------------------------------------------------------------------------------------------------------
+
+
+def add_revision(connection: Connection, service_id: str, spec: ServiceSpec, cause: str, at: float) -> int:
+    mine = revisions.c.service_id == service_id
+    newest = connection.execute(
+        select(revisions.c.number, revisions.c.hash).where(mine).order_by(revisions.c.number.desc()).limit(1)
+    ).first()
+    hash, text = spec.routing.revision, codec.SPEC.encode(spec)
+    if newest is not None and newest.hash == hash:
+        connection.execute(update(revisions).where(mine, revisions.c.number == newest.number).values(spec=text))
+        return int(newest.number)
+    number = 1 if newest is None else int(newest.number) + 1
+    row = {"service_id": service_id, "number": number, "hash": hash, "cause": cause, "at": at, "spec": text}
+    connection.execute(insert(revisions).values(row))
+    connection.execute(delete(revisions).where(mine, revisions.c.number <= number - KEPT_REVISIONS))
+    return number
+
+
+def revisions_of(connection: Connection, service_id: str) -> list[Revision]:
+    query = select(revisions).where(revisions.c.service_id == service_id).order_by(revisions.c.number.desc())
+    return [
+        Revision(row.number, row.hash, row.cause, row.at, codec.SPEC.decode(row.spec))
+        for row in connection.execute(query)
+    ]
+
+
+def forget_stray_revisions(connection: Connection) -> None:
+    """Those that a crash left behind between the first revision of a service and the service itself."""
+    connection.execute(delete(revisions).where(revisions.c.service_id.not_in(select(services.c.id))))
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+
+def append_events(connection: Connection, new: Sequence[Event]) -> list[Event]:
+    return [replace(event, seq=_append(connection, event)) for event in new]
+
+
+def _append(connection: Connection, event: Event) -> int:
+    row = {"time": event.time, "service_key": key(event.service), "record": codec.EVENT.encode(event)}
+    made = connection.execute(insert(events).values(row)).inserted_primary_key
+    assert made is not None
+    return int(made[0])
+
+
+def find_events(connection: Connection, after: int, service: str, limit: int, newest: bool) -> list[Event]:
+    query = select(events.c.seq, events.c.record).where(events.c.seq > after)
+    if service:
+        query = query.where(events.c.service_key == key(service))
+    query = query.order_by(events.c.seq.desc() if newest else events.c.seq).limit(limit)
+    found = [replace(codec.EVENT.decode(row.record), seq=row.seq) for row in connection.execute(query)]
+    return found[::-1] if newest else found
+
+
+def prune_events(connection: Connection, keep: int, before: float) -> int:
+    surplus = select(events.c.seq).order_by(events.c.seq.desc()).offset(keep).limit(1).scalar_subquery()
+    return connection.execute(delete(events).where(or_(events.c.seq <= surplus, events.c.time < before))).rowcount
+
+
+# --- tokens ---------------------------------------------------------------------------------------------------------
+
+
+def add_token(connection: Connection, token: Token) -> None:
+    try:
+        connection.execute(insert(tokens).values(asdict(token) | {"service_key": key(token.service)}))
+    except IntegrityError:
+        raise Conflict(f"cannot store token {token.id}: its id is taken") from None
+
+
+def tokens_of(connection: Connection, service: str) -> list[Token]:
+    query = select(*_TOKEN).order_by(tokens.c.issued_at, tokens.c.id)
+    return _tokens(connection, query.where(tokens.c.service_key == key(service)) if service else query)
+
+
+def token(connection: Connection, id: str) -> Token | None:
+    return next(iter(_tokens(connection, select(*_TOKEN).where(tokens.c.id == id))), None)
+
+
+def revoke_token(connection: Connection, id: str, at: float) -> Token:
+    _revoke(connection, tokens.c.id == id, at)
+    found = token(connection, id)
+    if found is None:
+        raise NotFound(f"cannot revoke token {id}: there is none", hint="see `orchestrator token ls`")
+    return found
+
+
+def revoke_tokens_of(connection: Connection, service: str, at: float) -> list[Token]:
+    mine = and_(tokens.c.service_key == key(service), tokens.c.revoked_at.is_(None))
+    found = _tokens(connection, select(*_TOKEN).where(mine).order_by(tokens.c.issued_at, tokens.c.id))
+    _revoke(connection, mine, at)
+    return [replace(token, revoked_at=at) for token in found]
+
+
+def touch_tokens(connection: Connection, used: Mapping[str, float]) -> None:
+    for id, at in used.items():
+        newer = or_(tokens.c.last_used_at.is_(None), tokens.c.last_used_at < at)
+        connection.execute(update(tokens).where(tokens.c.id == id, newer).values(last_used_at=at))
+
+
+def drop_expired_tokens(connection: Connection, before: float) -> int:
+    return connection.execute(delete(tokens).where(tokens.c.expires_at < before)).rowcount
+
+
+def _tokens(connection: Connection, query: Select[Any]) -> list[Token]:
+    return [Token(*row) for row in connection.execute(query)]
+
+
+def _revoke(connection: Connection, where: ColumnElement[bool], at: float) -> None:
+    connection.execute(update(tokens).where(where, tokens.c.revoked_at.is_(None)).values(revoked_at=at))

@@ -1,0 +1,155 @@
+"""The store: everything that must outlive the daemon. It keeps and answers; it decides nothing.
+
+Every method is one transaction, carried out in the order of the calls, and raises `Unavailable` where the database
+cannot be read or written now; nothing is half-written. A call that was given up (cancelled, or out of time) may still
+take effect. Times are floats in seconds, as the facts have them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from orchestrator.core.errors import Unavailable
+from orchestrator.core.events import Event
+from orchestrator.core.spec import ServiceSpec
+from orchestrator.core.state import Removed, Routing, Service, Token
+from orchestrator.store import sql
+from orchestrator.store.database import Database
+from orchestrator.store.records import Revision, Snapshot
+from orchestrator.store.schema import migrate
+
+
+class Store:
+    """Open with `Store.open`, end with `close`. One daemon a store: see `store.lock`."""
+
+    def __init__(self, database: Database, installation: str) -> None:
+        self._database = database
+        self.installation = installation
+        """Random id made with the database; labels of containers carry it."""
+
+    @classmethod
+    async def open(cls, url: str, state_dir: Path, *, busy_timeout: float = 5.0) -> Store:
+        """`url` empty: SQLite in `state_dir`. `busy_timeout`: seconds to wait for another process's lock.
+
+        Raises `Conflict` for a newer schema, `InvalidInput` for a URL that is not supported, `Unavailable` else.
+        """
+        database = Database(url, state_dir, busy_timeout)
+        try:
+            return cls(database, await database.open(_prepare))
+        except BaseException:
+            await database.close()
+            raise
+
+    @property
+    def path(self) -> Path:
+        """The database's file."""
+        return self._database.path
+
+    async def close(self) -> None:
+        """Idempotent."""
+        await self._database.close()
+
+    async def check(self) -> None:
+        """Raises `Unavailable` unless something can be written now, where the next daemon finds it."""
+        if self._database.is_replaced():
+            raise Unavailable(
+                f"cannot write to the store: {self.path} was removed or replaced while it is open",
+                hint="restart the daemon",
+                code="store_unavailable",
+            )
+        await self._database.write(sql.touch)
+
+    async def backup(self, target: Path) -> None:
+        """Copy the whole database to the file `target` (0600), while it is in use. An older copy there is replaced."""
+        await self._database.backup(target)
+
+    async def load(self) -> Snapshot:
+        """Ordered by id. Raises `Unavailable` where any record does not decode."""
+        return await self._database.read(sql.load)
+
+    async def put_service(self, service: Service) -> None:
+        """Raises `Conflict` where another service has its name, without regard to case."""
+        await self._database.write(lambda c: sql.put_service(c, service))
+
+    async def delete_service(self, id: str) -> None:
+        """With its routings and revisions. Idempotent."""
+        await self._database.write(lambda c: sql.delete_service(c, id))
+
+    async def put_routing(self, routing: Routing) -> None:
+        """Raises `NotFound` where its service is not stored."""
+        await self.put_routings((routing,))
+
+    async def put_routings(self, routings: Iterable[Routing]) -> None:
+        """All or none. Raises `NotFound` where the service of one is not stored."""
+        facts = tuple(routings)
+        await self._database.write(lambda c: sql.put_routings(c, facts))
+
+    async def delete_routing(self, id: str) -> None:
+        """Idempotent."""
+        await self._database.write(lambda c: sql.delete_routing(c, id))
+
+    async def add_revision(self, service_id: str, spec: ServiceSpec, cause: str, at: float) -> int:
+        """Its number, from 1. A spec that differs from the newest only in its hot part keeps that one's number."""
+        return await self._database.write(lambda c: sql.add_revision(c, service_id, spec, cause, at))
+
+    async def revisions(self, service_id: str) -> list[Revision]:
+        """Newest first, at most `sql.KEPT_REVISIONS`."""
+        return await self._database.read(lambda c: sql.revisions_of(c, service_id))
+
+    async def append_events(self, events: Sequence[Event]) -> list[Event]:
+        """The same with their `seq`, in order."""
+        return await self._database.write(lambda c: sql.append_events(c, events))
+
+    async def events(
+        self, *, after: int = 0, service: str = "", limit: int = 1000, newest: bool = False
+    ) -> list[Event]:
+        """Those with a `seq` above `after`, in its order; the first `limit` of them, or with `newest` the last."""
+        return await self._database.read(lambda c: sql.find_events(c, after, service, limit, newest))
+
+    async def prune_events(self, keep: int, before: float) -> int:
+        """Delete all but the newest `keep`, and of those what is from before `before` (wall seconds); how many."""
+        return await self._database.write(lambda c: sql.prune_events(c, keep, before))
+
+    async def add_token(self, token: Token) -> None:
+        """Raises `Conflict` for an id that is taken."""
+        await self._database.write(lambda c: sql.add_token(c, token))
+
+    async def tokens(self, service: str = "") -> list[Token]:
+        """Oldest first; with `service` (a name or `*`) those issued for exactly it."""
+        return await self._database.read(lambda c: sql.tokens_of(c, service))
+
+    async def token(self, id: str) -> Token | None:
+        return await self._database.read(lambda c: sql.token(c, id))
+
+    async def revoke_token(self, id: str, at: float) -> Token:
+        """As it is now; one that was revoked before keeps its time. Raises `NotFound`."""
+        return await self._database.write(lambda c: sql.revoke_token(c, id, at))
+
+    async def revoke_tokens_of(self, service: str, at: float) -> list[Token]:
+        """Those issued for exactly this service that were not revoked yet, as they are now."""
+        return await self._database.write(lambda c: sql.revoke_tokens_of(c, service, at))
+
+    async def touch_tokens(self, used: Mapping[str, float]) -> None:
+        """Token id to when it was last used; never moves back. Unknown ids are ignored."""
+        await self._database.write(lambda c: sql.touch_tokens(c, used))
+
+    async def drop_expired_tokens(self, before: float) -> int:
+        """Forget those that expired before `before` (wall seconds), revoked or not; how many."""
+        return await self._database.write(lambda c: sql.drop_expired_tokens(c, before))
+
+    async def put_removed(self, removed: Removed) -> None:
+        """One fact per folder and model."""
+        await self._database.write(lambda c: sql.put_removed(c, removed))
+
+    async def delete_removed(self, folder: str, model: str) -> None:
+        """Idempotent."""
+        await self._database.write(lambda c: sql.delete_removed(c, folder, model))
+
+
+def _prepare(connection: Connection) -> str:
+    migrate(connection)
+    sql.forget_stray_revisions(connection)
+    return sql.installation(connection)
