@@ -1,0 +1,66 @@
+"""Where problems of one file are collected while it is read, with the place of every value. Used by `core.reading`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from orchestrator.core.problems import Problem, Severity
+
+MOST_PROBLEMS = 200
+_SIMPLE_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+class Place(Protocol):
+    """1-based; 0:0 where there is no file behind the value."""
+
+    @property
+    def line(self) -> int: ...
+    @property
+    def column(self) -> int: ...
+
+
+@dataclass(slots=True)
+class Report:
+    """Problems found so far, and key path to the place of its value."""
+
+    file: str
+    problems: list[Problem] = field(default_factory=list)
+    positions: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def error(self, at: Place, path: str, message: str, hint: str = "") -> None:
+        self.add("error", at, path, message, hint)
+
+    def add(self, severity: Severity, at: Place, path: str, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(severity, self.file, at.line, at.column, path, message, hint))
+
+    def at_path(self, severity: Severity, path: str, message: str, hint: str = "") -> None:
+        """A problem of the value at `path`, or of what holds it where it is left out."""
+        self.problems.append(Problem(severity, self.file, *nearest(self.positions, path), path, message, hint))
+
+
+def join(path: str, key: str) -> str:
+    """Path of `key` in the map at `path`."""
+    if not _SIMPLE_KEY.fullmatch(key):
+        return f"{path}[{key[:40]!r}]"
+    return f"{path}.{key}" if path else key
+
+
+def nearest(positions: Mapping[str, tuple[int, int]], path: str) -> tuple[int, int]:
+    """Place of the value at `path`, else of the nearest value that holds it, else 0:0."""
+    while path not in positions and path:
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return positions.get(path, (0, 0))
+
+
+def in_order(problems: list[Problem]) -> tuple[Problem, ...]:
+    """In file order, each once, cut to `MOST_PROBLEMS` with a last one that says so."""
+    ordered = sorted(dict.fromkeys(problems), key=lambda p: (p.line, p.column))
+    if (more := len(ordered) - MOST_PROBLEMS) <= 0:
+        return tuple(ordered)
+    last = ordered[MOST_PROBLEMS]
+    severity: Severity = "error" if any(p.severity == "error" for p in ordered[MOST_PROBLEMS:]) else "warning"
+    cut = Problem(severity, last.file, last.line, last.column, "", f"{more} more problems from here on")
+    return (*ordered[:MOST_PROBLEMS], cut)
