@@ -1,0 +1,283 @@
+"""Why is a service not HEALTHY? The chain of causes, outermost first, in words, each with what to do about it.
+
+Last of the pure steps: reads what planner, probes and adapters left behind and decides nothing. Codes are stable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from orchestrator.core import backoff
+from orchestrator.core.state import Failure, Routing, RoutingStatus, Service, ServiceStatus
+from orchestrator.core.status import is_live, routing_status
+from orchestrator.core.symptoms import exit_meaning, log_symptom, probe_symptom
+
+RECENT = 600.0
+"""Seconds for which the end of a routing that had been HEALTHY is still a cause."""
+
+FAILURE_HINTS: Mapping[str, str] = {
+    "no_image": "set deployment.image in the definition, or image under [defaults] in config.toml",
+    "image_missing": "check its name; load it onto this host, or let [docker] pull fetch it",
+    "image_denied": "log this host in to the registry (docker login), or list the image under [docker] allowed_images",
+    "action_failed": "mend that action; `orchestrator validate --try FOLDER` runs it alone and shows what it prints",
+    "action_timeout": "raise the action's `timeout`, or find out what it waits for",
+    "command_not_found": "the image has no such command: check start_command and PATH, or use another image",
+    "exec_format": "the file was built for another kind of processor, or is a script without #! line",
+    "permission": "the start command is not executable, or deployment.user may not read it",
+    "no_shell": "the image has no shell: give start_command as a list, and leave out run_command",
+    "port_taken": "another program holds that port on this host: end it, or choose another",
+    "mount_refused": "list the host's folder under [docker] allowed_mounts in config.toml",
+    "start_timeout": "raise deployment.start_timeout if loading only is slow; else see the log",
+    "unhealthy": "see the log around that time; if it would recover, raise deployment.unhealthy_timeout",
+    "engine_lost": "it is started again by itself as soon as the engine answers",
+    "engine_unavailable": "start the container engine; `orchestrator doctor` shows what it lacks",
+    "removed": "it is replaced; to end a service use `orchestrator rm` or `scale … 0`",
+    "stopped": "it is replaced; to end a service use `orchestrator rm` or `scale … 0`",
+    "interrupted": "it is started again by itself",
+}
+"""What to do about a failure that carries no hint of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One link. `routing` is an id or empty; `log_tail` the last lines of its log or of an action's output."""
+
+    code: str
+    message: str
+    hint: str = ""
+    routing: str = ""
+    log_tail: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainFacts:
+    """What is known about one service. Times in seconds of the steady clock; empty texts: no such trouble."""
+
+    service: Service
+    status: ServiceStatus
+    routings: Sequence[Routing]
+    """All of the service, records included."""
+    now: float
+    engine_down: str = ""
+    gateway_down: str = ""
+    gateway_problem: str = ""
+    """What the gateway could not grant this service (`Published.problems`)."""
+    next_try_at: float | None = None
+    """None: by `core.backoff`."""
+    log_tails: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Routing id to the last lines of its log, for those that run."""
+    max_listed: int = 20
+
+
+def explain(facts: ExplainFacts) -> tuple[Cause, ...]:
+    """The causes, outermost first; empty for a HEALTHY service with which nothing is wrong."""
+    if facts.service.removing:
+        return (_removing(facts),)
+    causes = [*_definition(facts), *_surroundings(facts)]
+    if facts.service.desired == 0:
+        causes.append(_stopped(facts.service))
+    elif facts.status is not ServiceStatus.HEALTHY:
+        causes += _merged([*_routings(facts), *_next_try(facts)]) or ([] if causes else [_pending()])
+    return tuple(causes[: facts.max_listed])
+
+
+# --- the service and what is around it ------------------------------------------------------------------------------
+
+
+def _removing(facts: ExplainFacts) -> Cause:
+    left = len([r for r in facts.routings if r.failure is None])
+    return Cause("removed", f"the service was removed; {_count(left, 'routing')} still to end")
+
+
+def _definition(facts: ExplainFacts) -> Iterator[Cause]:
+    service = facts.service
+    if service.held:
+        hint = "bring the folder back (is its disk mounted?), or let the service go: `orchestrator confirm-removal`"
+        yield Cause("removal_held", f"its model folder is gone and its removal is held: {service.held}", hint)
+    elif service.vanished_since is not None:
+        gone = _seconds(facts.now - service.vanished_since)
+        yield Cause("folder_vanished", f"{service.folder} has no definition any more since {gone}", "bring it back")
+    live = any(is_live(r) for r in facts.routings)
+    kept = f"; revision {service.revision_number} keeps running" if live else ""
+    for problem in service.problems:
+        if problem.severity == "error":
+            text = str(replace(problem, hint=""))
+            yield Cause("definition_invalid", text + kept, problem.hint or f"`orchestrator validate {service.folder}`")
+
+
+def _surroundings(facts: ExplainFacts) -> Iterator[Cause]:
+    if facts.engine_down:
+        hint = "start the container engine; routings that run go on; `orchestrator doctor` shows what it lacks"
+        yield Cause("engine_down", f"the container engine does not answer: {facts.engine_down}", hint)
+    if facts.gateway_down:
+        hint = "it is started again by itself; `orchestrator doctor` shows what keeps it down"
+        yield Cause("gateway_down", f"the gateway is down, nothing is served: {facts.gateway_down}", hint)
+    if facts.gateway_problem:
+        hint = "free the port or name, or choose another under deployment.endpoint"
+        yield Cause("endpoint_taken", f"the gateway cannot grant its endpoint: {facts.gateway_problem}", hint)
+
+
+def _stopped(service: Service) -> Cause:
+    told = "by `scale`" if service.override_desired == 0 else "by its definition"
+    hint = f"`orchestrator scale {service.name} 1`"
+    if service.override_desired == 0:
+        hint += f", or `orchestrator scale {service.name} --reset` for the file's {service.spec.desired}"
+    return Cause("stopped", f"no routing is wanted ({told})", hint)
+
+
+def _pending() -> Cause:
+    return Cause(
+        "pending", "nothing has been tried yet", "it is looked at within seconds; `orchestrator events -f` shows it"
+    )
+
+
+def _next_try(facts: ExplainFacts) -> Iterator[Cause]:
+    service = facts.service
+    at = facts.next_try_at
+    if at is None:
+        at = backoff.next_try_at(service.attempts, service.revision, service.id)
+    if at <= facts.now:
+        return
+    failed, left = _count(service.attempts.count, "start"), _seconds(at - facts.now)
+    hint = f"mend the cause; `orchestrator retry {service.name}` tries at once"
+    if backoff.crash_loops(service.attempts, service.revision):
+        yield Cause("crash_loop", f"crash loop: {failed} in a row failed; the next try is in {left}", hint)
+    else:
+        yield Cause("back_off", f"{failed} failed; the next try is in {left}", hint)
+
+
+# --- its routings ---------------------------------------------------------------------------------------------------
+
+
+def _routings(facts: ExplainFacts) -> Iterator[Cause]:
+    """UNHEALTHY ones first, then those that failed, then those that are not ready yet; each the newest first."""
+    order = {RoutingStatus.UNHEALTHY: 0, RoutingStatus.FAILED_TO_START: 1, RoutingStatus.PROVISIONING: 2}
+    statuses = {r.id: routing_status(r) for r in facts.routings}
+    told = [r for r in facts.routings if statuses[r.id] in order and _counts(r, facts)]
+    for routing in sorted(told, key=lambda r: (order[statuses[r.id]], -_since(r), r.id)):
+        failure = routing.failure or routing.outcome
+        yield from _failed(failure, routing, facts) if failure else _unready(routing, facts)
+
+
+def _counts(routing: Routing, facts: ExplainFacts) -> bool:
+    """Not what was cleared, belongs to another revision, or happened long ago to a routing that had been HEALTHY."""
+    if (failure := routing.failure) is None:
+        return True
+    if failure.at <= facts.service.cleared_at or routing.revision != facts.service.revision:
+        return False
+    return not routing.probe.passed_once or facts.now - failure.at <= RECENT
+
+
+def _since(routing: Routing) -> float:
+    return routing.failure.at if routing.failure else routing.created_at
+
+
+def _failed(failure: Failure, routing: Routing, facts: ExplainFacts) -> Iterator[Cause]:
+    code, hint = failure.code, failure.hint or FAILURE_HINTS.get(failure.code, "")
+    if code == "exited":
+        code, meaning = exit_meaning(failure.exit_code)
+        hint = failure.hint or meaning
+    elif code == "oom_killed":
+        hint = failure.hint or _more_memory(facts.service)
+    yield Cause(code, failure.message, hint, routing.id, failure.log_tail)
+    if code in ("start_timeout", "unhealthy"):
+        yield from _probe(routing)
+    yield from _log(failure.log_tail, routing)
+
+
+def _more_memory(service: Service) -> str:
+    given = service.spec.routing.resources.get("mem")
+    now = f" (now {given / 2**20:g} MiB)" if given else ""
+    return f"raise deployment.resources.mem{now}, or use a smaller model or fewer workers"
+
+
+def _unready(routing: Routing, facts: ExplainFacts) -> Iterator[Cause]:
+    """Where on its way a routing stands that has not failed. One case a branch."""
+    seen, now = routing.observed, facts.now
+    if routing.reservation is None:
+        yield _waiting(routing)
+    elif routing.lost_with_engine:
+        yield Cause(
+            "engine_lost", "it ended together with the container engine", FAILURE_HINTS["engine_lost"], routing.id
+        )
+    elif routing.unit_created_at is None:
+        since = _seconds(now - routing.created_at)
+        yield Cause("creating", f"its image is fetched and its container is created, since {since}", "", routing.id)
+    elif routing.started_at is None:
+        since = _seconds(now - routing.unit_created_at)
+        hint = f"`orchestrator events -f` shows each action; `orchestrator logs {routing.id}` what they echo"
+        yield Cause("preparing", f"its pre-start actions run, since {since}", hint, routing.id)
+    elif seen is not None and seen.state == "paused":
+        yield Cause("paused", "its container is paused", "resume it with the engine's `unpause`", routing.id)
+    elif seen is not None and seen.state == "exited":
+        code, hint = exit_meaning(seen.exit_code)
+        yield Cause(code, f"it ended with exit code {seen.exit_code}", hint, routing.id)
+    else:
+        yield from _unhealthy(routing, facts)
+
+
+def _waiting(routing: Routing) -> Cause:
+    text = routing.wait_cause or "it waits to be started"
+    if text.startswith("no capacity"):
+        hint = "stop or shrink something, ask for less, or declare more under [resource_groups] in config.toml"
+        return Cause("no_capacity", text, hint, routing.id)
+    if text.startswith("no image"):
+        return Cause("no_image", text, FAILURE_HINTS["no_image"], routing.id)
+    return Cause("waiting", text, "", routing.id)
+
+
+def _unhealthy(routing: Routing, facts: ExplainFacts) -> Iterator[Cause]:
+    probe, spec, tail = routing.probe, facts.service.spec, tuple(facts.log_tails.get(routing.id, ()))
+    said = f": {probe.last_message}" if probe.last_message else ""
+    if probe.unhealthy_since is not None:
+        since = _seconds(facts.now - probe.unhealthy_since)
+        text = f"UNHEALTHY since {since}, {probe.failures} probes in a row failed{said}"
+        hint = (
+            f"it is replaced once it was UNHEALTHY for {_seconds(spec.unhealthy_timeout)}" if probe.passed_once else ""
+        )
+        yield Cause("unhealthy", text, hint, routing.id, tail)
+    else:
+        since = _seconds(facts.now - (routing.started_at or routing.created_at))
+        hint = f"it fails if it has not passed within {_seconds(spec.start_timeout)} (deployment.start_timeout)"
+        yield Cause("loading", f"started {since} ago and has not passed a probe yet{said}", hint, routing.id, tail)
+    yield from _probe(routing)
+    yield from _log(tail, routing)
+
+
+def _probe(routing: Routing) -> Iterator[Cause]:
+    if sight := probe_symptom(routing.probe.last_message):
+        yield Cause(sight.code, sight.message, sight.hint, routing.id)
+
+
+def _log(tail: Sequence[str], routing: Routing) -> Iterator[Cause]:
+    if sight := log_symptom(tail):
+        yield Cause(sight.code, sight.message, sight.hint, routing.id)
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+def _merged(causes: Sequence[Cause]) -> list[Cause]:
+    """Causes that say the same of several routings become one, told of the first."""
+    groups: dict[tuple[str, str], list[Cause]] = {}
+    for cause in causes:
+        groups.setdefault((cause.code, cause.message), []).append(cause)
+    return [_of_all(group) for group in groups.values()]
+
+
+def _of_all(group: Sequence[Cause]) -> Cause:
+    others = len({cause.routing for cause in group}) - 1
+    return replace(group[0], message=f"{group[0].message} (and {others} more alike)") if others else group[0]
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" + ("" if number == 1 else "s")
+
+
+def _seconds(value: float) -> str:
+    """`45 s`, `3 min`, `2 h`."""
+    value = max(0.0, value)
+    if value < 120:
+        return f"{value:.0f} s"
+    return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.0f} h"

@@ -1,0 +1,267 @@
+"""Each way in which a service can fail to be HEALTHY is told by a code of its own, with a hint."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestrator.core.explain import FAILURE_HINTS, Cause, ExplainFacts, explain
+from orchestrator.core.problems import Problem
+from orchestrator.core.spec import RoutingSpec, ServiceSpec
+from orchestrator.core.state import (
+    Attempts,
+    Failure,
+    Observed,
+    ProbeState,
+    Reservation,
+    Routing,
+    Service,
+)
+from orchestrator.core.status import service_status
+from orchestrator.core.symptoms import exit_meaning, log_symptom, probe_symptom
+
+NOW = 1000.0
+SPEC = RoutingSpec(
+    model_name="m",
+    model_folder="/srv/m",
+    model_path="/models",
+    model_mount="/models",
+    port=8000,
+    resources={"mem": 2**29},
+)
+REVISION = SPEC.revision
+
+
+def service(**changes: Any) -> Service:
+    desired = changes.pop("desired", 1)
+    made = Service("id", "llm", "folder", "/srv/m", "m", ServiceSpec(name="llm", model_name="m", routing=SPEC), 3, 0.0)
+    return replace(made, spec=made.spec.model_copy(update={"desired": desired}), **changes)
+
+
+def routing(**changes: Any) -> Routing:
+    """One that runs and was started 40 s ago."""
+    seen = Observed("r1", "llm", REVISION, "routing", "c1", "running", "10.0.0.2", 8000)
+    defaults = {"reservation": Reservation(), "unit_created_at": 955.0, "started_at": 960.0, "observed": seen}
+    return Routing(
+        **{"id": "r1", "service_id": "id", "service": "llm", "revision": REVISION, "created_at": 950.0}
+        | defaults
+        | changes
+    )
+
+
+def failed(code: str, message: str = "it failed", *, at: float = 990.0, **changes: Any) -> Routing:
+    return routing(observed=None, failure=Failure(code, message, at, **changes))
+
+
+def told(of: Service, *routings: Routing, **facts: Any) -> tuple[Cause, ...]:
+    status = facts.pop("status", service_status(of, routings))
+    return explain(ExplainFacts(of, status, routings, NOW, **facts))
+
+
+def seen(state: Any, **changes: Any) -> Observed:
+    return Observed("r1", "llm", REVISION, "routing", "c1", state, **changes)
+
+
+WRONG = Problem("error", "/srv/m/model-definition.yml", 7, 5, "models[0].service.port", "70000 is no port", "1-65535")
+LOADING = ProbeState(last_message="connection refused")
+SICK = ProbeState(passed_once=True, failures=12, unhealthy_since=960.0, last_message="answered 500, expected 200")
+HEALTHY = routing(probe=ProbeState(passed_once=True, healthy=True, healthy_since=970.0))
+
+CHAINS: dict[str, tuple[tuple[Cause, ...], list[str], str]] = {
+    "healthy": (told(service(), HEALTHY), [], ""),
+    "healthy, file broken": (
+        told(service(problems=(WRONG,)), HEALTHY),
+        ["definition_invalid"],
+        "revision 3 keeps running",
+    ),
+    "invalid": (told(service(problems=(WRONG,))), ["definition_invalid"], "model-definition.yml:7:5: error: models[0]"),
+    "warnings are no cause": (told(service(problems=(replace(WRONG, severity="warning"),))), ["pending"], ""),
+    "removed": (told(service(removing=True), routing(stopping_since=999.0)), ["removed"], "1 routing still"),
+    "stopped by file": (told(service(desired=0)), ["stopped"], "by its definition"),
+    "stopped by scale": (told(service(desired=2, override_desired=0)), ["stopped"], "by `scale`"),
+    "held": (told(service(vanished_since=990.0, held="3 of 4 gone"), HEALTHY), ["removal_held"], "3 of 4 gone"),
+    "vanished": (told(service(vanished_since=998.0), HEALTHY), ["folder_vanished"], "since 2 s"),
+    "engine down": (told(service(), engine_down="no answer"), ["engine_down"], "no answer"),
+    "gateway down": (told(service(), HEALTHY, gateway_down="exited"), ["gateway_down"], "exited"),
+    "port taken": (told(service(), HEALTHY, gateway_problem="port 80: nginx"), ["endpoint_taken"], "port 80: nginx"),
+    "pending": (told(service()), ["pending"], ""),
+    "no capacity": (
+        told(service(), routing(reservation=None, wait_cause="no capacity: needs 2 cuda.device, 1 free")),
+        ["no_capacity"],
+        "needs 2 cuda.device, 1 free",
+    ),
+    "no image": (told(service(), routing(reservation=None, wait_cause="no image")), ["no_image"], "no image"),
+    "creating": (told(service(), routing(unit_created_at=None, started_at=None)), ["creating"], "since 50 s"),
+    "preparing": (told(service(), routing(started_at=None)), ["preparing"], "since 45 s"),
+    "loading": (told(service(), routing()), ["loading"], "started 40 s ago"),
+    "refused": (told(service(), routing(probe=LOADING)), ["loading", "health_refused"], "connection refused"),
+    "loading, log": (
+        told(service(), routing(), log_tails={"r1": ["KeyError: 'HF_TOKEN'"]}),
+        ["loading", "log_environ_missing"],
+        "HF_TOKEN",
+    ),
+    "unhealthy": (
+        told(service(), routing(probe=SICK)),
+        ["unhealthy", "health_status"],
+        "UNHEALTHY since 40 s, 12 probes",
+    ),
+    "paused": (told(service(), routing(observed=seen("paused"))), ["paused"], ""),
+    "exited": (told(service(), routing(observed=seen("exited", exit_code=1))), ["exited"], "exit code 1"),
+    "engine lost": (told(service(), routing(lost_with_engine=True)), ["engine_lost"], ""),
+    "exit 0": (told(service(), failed("exited", exit_code=0)), ["exited"], "a server must stay in the foreground"),
+    "exit 127": (told(service(), failed("exited", exit_code=127)), ["command_not_found"], "start_command"),
+    "exit 126": (told(service(), failed("exited", exit_code=126)), ["permission"], "chmod"),
+    "oom": (told(service(), failed("oom_killed", exit_code=137, oom=True)), ["oom_killed"], "now 512 MiB"),
+    "action": (
+        told(service(), failed("action_failed", "pre_start_actions[2]", log_tail=("E: No space left on device",))),
+        ["action_failed", "log_no_space"],
+        "pre_start_actions[2]",
+    ),
+    "outcome not recorded yet": (
+        told(service(), routing(outcome=Failure("image_missing", "no such image", 999.0))),
+        ["image_missing"],
+        "no such image",
+    ),
+    "an adapter's own hint wins": (told(service(), failed("image_denied", hint="log in")), ["image_denied"], "log in"),
+    "unknown code": (told(service(), failed("brand_new", "odd")), ["brand_new"], "odd"),
+    "start timeout": (
+        told(service(), replace(failed("start_timeout"), probe=ProbeState(last_message="answered 404, expected 200"))),
+        ["start_timeout", "health_not_found"],
+        "health_check.path",
+    ),
+    "back-off": (
+        told(service(attempts=Attempts(REVISION, 2, 999.5)), failed("exited", exit_code=3)),
+        ["exited", "back_off"],
+        "2 starts failed; the next try is in",
+    ),
+    "crash loop": (
+        told(service(attempts=Attempts(REVISION, 7, 999.0)), failed("exited", exit_code=3), next_try_at=1043.0),
+        ["exited", "crash_loop"],
+        "crash loop: 7 starts in a row failed; the next try is in 43 s",
+    ),
+    "cleared": (told(service(cleared_at=995.0), failed("exited")), ["pending"], ""),
+    "another revision's": (told(service(), replace(failed("exited"), revision="old")), ["pending"], ""),
+    "died after HEALTHY": (told(service(), replace(failed("exited"), probe=SICK)), ["exited"], ""),
+    "died long ago": (told(service(), replace(failed("exited", at=100.0), probe=SICK)), ["pending"], ""),
+    "sick, then failed, then new": (
+        told(
+            service(desired=3),
+            routing(id="a", reservation=None, wait_cause="no capacity: x"),
+            replace(failed("image_missing"), id="b"),
+            routing(id="c", probe=replace(SICK, last_message="")),
+        ),
+        ["unhealthy", "image_missing", "no_capacity"],
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize(("causes", "codes", "words"), CHAINS.values(), ids=CHAINS.keys())
+def test_chain(causes: tuple[Cause, ...], codes: list[str], words: str) -> None:
+    assert [cause.code for cause in causes] == codes
+    assert words in " ".join(f"{cause.message} {cause.hint}" for cause in causes)
+
+
+SELF_EVIDENT = {"removed", "creating", "brand_new"}
+
+
+def test_every_cause_has_a_hint_but_those_that_only_wait() -> None:
+    causes = [cause for chain, _, _ in CHAINS.values() for cause in chain]
+    assert {cause.code for cause in causes if not cause.hint} <= SELF_EVIDENT
+    assert all(FAILURE_HINTS.values())
+
+
+def test_a_failure_carries_its_routing_and_log_tail() -> None:
+    (cause,) = told(service(), failed("image_missing", log_tail=("a", "b")))
+    assert (cause.routing, cause.log_tail) == ("r1", ("a", "b"))
+
+
+def test_ten_thousand_alike_are_one_cause() -> None:
+    routings = [replace(routing(probe=LOADING), id=f"r{n}") for n in range(10_000)]
+    began = time.perf_counter()
+    causes = told(service(desired=10_000), *routings)
+    assert time.perf_counter() - began < 5
+    assert [cause.code for cause in causes] == ["loading", "health_refused"]
+    assert "9999 more" in causes[0].message
+
+
+def test_a_long_list_is_cut() -> None:
+    problems = tuple(replace(WRONG, line=n) for n in range(1, 100))
+    assert len(told(service(problems=problems), max_listed=5)) == 5
+
+
+LOGS = {
+    "torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to": "log_cuda_out_of_memory",
+    "RuntimeError: No CUDA GPUs are available": "log_no_accelerator",
+    "OSError: [Errno 28] No space left on device: '/dev/shm/x'": "log_shared_memory",
+    "OSError: [Errno 28] No space left on device": "log_no_space",
+    "MemoryError": "log_host_memory",
+    "ModuleNotFoundError: No module named 'vllm.entry'": "log_module_missing",
+    "KeyError: 'HF_TOKEN'": "log_environ_missing",
+    "OSError: [Errno 98] Address already in use": "log_address_in_use",
+    "GatedRepoError: 403 Client Error.": "log_model_download",
+    "socket.gaierror: [Errno -3] Temporary failure in name resolution": "log_no_network",
+    "PermissionError: [Errno 13] Permission denied: '/models/x'": "log_permission",
+    "FileNotFoundError: [Errno 2] No such file or directory: '/models/x'": "log_file_missing",
+    "KeyError: 'lower'": None,
+    "INFO: ready": None,
+}
+
+
+@pytest.mark.parametrize(("line", "code"), LOGS.items())
+def test_log_symptoms(line: str, code: str | None) -> None:
+    sight = log_symptom(["before", line, "after"])
+    assert (sight.code if sight else None) == code
+
+
+def test_symptoms_name_what_they_found() -> None:
+    module, file = (
+        log_symptom(["No module named 'a'", "ModuleNotFoundError: No module named 'vllm.x'"]),
+        log_symptom(["FileNotFoundError: [Errno 2] No such file or directory: '/models/{0}'"]),
+    )
+    assert module is not None
+    assert "vllm.x" in module.message
+    assert file is not None
+    assert file.message == "a file is missing: /models/{0}"
+    bare = log_symptom(["cat: x: No such file or directory"])
+    assert bare is not None
+    assert bare.message == "a file is missing"
+
+
+PROBES = {
+    "connection refused": "health_refused",
+    "answered 404, expected 200": "health_not_found",
+    "answered 302, expected 200": "health_redirect",
+    "answered 401, expected 200": "health_denied",
+    "answered 503, expected 200": "health_status",
+    "no answer within 15 s": "health_timeout",
+    "timed out": "health_timeout",
+    "connection closed before an answer": "health_closed",
+    "connection reset by peer": "health_closed",
+    "no route to host": "health_unreachable",
+    "": None,
+}
+
+
+@pytest.mark.parametrize(("message", "code"), PROBES.items())
+def test_probe_symptoms(message: str, code: str | None) -> None:
+    sight = probe_symptom(message)
+    assert (sight.code if sight else None) == code
+
+
+def test_exit_codes_of_local_processes_are_signals() -> None:
+    assert exit_meaning(-9) == exit_meaning(137)
+    assert exit_meaning(None)[0] == "exited"
+
+
+@pytest.mark.parametrize(
+    "piece", ["KeyError: '", "No module named ", "FileNotFoundError", "huggingface.co ", "A", "'", " "]
+)
+def test_hostile_logs_are_read_in_time(piece: str) -> None:
+    lines = [(piece * 16384)[:16384]] * 50
+    began = time.perf_counter()
+    log_symptom(lines)
+    assert time.perf_counter() - began < 5
