@@ -1,0 +1,345 @@
+"""What the store promises: every fact comes back equal, names are one without regard to case, nothing is half-kept."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import AsyncIterator
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.core.errors import Conflict, InvalidInput, NotFound, Unavailable
+from orchestrator.core.events import Event
+from orchestrator.core.spec import RoutingSpec, ServiceSpec
+from orchestrator.core.state import Failure, Observed, ProbeState, Removed, Reservation, Routing, Service, Token
+from orchestrator.store import Store
+from orchestrator.store.codec import EVENT, ROUTING, SERVICE, SPEC
+
+FLEETING = {"observed", "busy", "outcome", "lost_with_engine", "sessions"}
+STORED = tuple(field.name for field in fields(Routing) if field.name not in FLEETING)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await Store.open("", tmp_path)
+    yield opened
+    await opened.close()
+
+
+def spec(name: str = "echo", **routing: object) -> ServiceSpec:
+    base = {"model_name": "m", "model_folder": "/m", "model_path": "/models", "model_mount": "/models", "port": 80}
+    return ServiceSpec(name=name, model_name="m", routing=RoutingSpec.model_validate(base | routing))
+
+
+def service(id: str = "s1", name: str = "echo", **more: object) -> Service:
+    told = Service(id, name, "folder", f"/srv/models/{name}", "m", spec(name), revision_number=1, created_at=1.25)
+    return replace(told, **more)  # type: ignore[arg-type]
+
+
+def routing(id: str = "r1", **more: object) -> Routing:
+    return replace(Routing(id, "s1", "echo", "abc", 2.5), **more)  # type: ignore[arg-type]
+
+
+def token(id: str = "t1", service: str = "echo", **more: object) -> Token:
+    return replace(Token(id, service, "laptop", "infer", 1.0, 100.0, "k1"), **more)  # type: ignore[arg-type]
+
+
+# --- every fact comes back equal: any value of the types --------------------------------------------------------------
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+maps = st.dictionaries(st.text(max_size=5), json_values, max_size=3)
+finite = st.floats(allow_nan=False)
+st.register_type_strategy(float, finite)
+st.register_type_strategy(int, st.integers(-(2**53), 2**53))
+slots = st.dictionaries(st.text(max_size=5), finite, max_size=3)
+texts = st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3)
+actions = st.lists(
+    st.fixed_dictionaries(
+        {
+            "action": st.just("write_file"),
+            "args": st.fixed_dictionaries({"filename": st.text(), "body": st.text() | st.lists(st.text(), max_size=2)}),
+        }
+    )
+    | st.fixed_dictionaries(
+        {
+            "action": st.just("run_command"),
+            "ref": st.none() | st.text(),
+            "args": st.fixed_dictionaries({"command": st.lists(st.text(), max_size=2), "check": st.booleans()}),
+        }
+    ),
+    max_size=3,
+)
+specs = st.builds(
+    lambda more, **routing: spec("echo", **routing).model_copy(update=more),
+    more=st.fixed_dictionaries(
+        {"metadata": maps, "start_timeout": finite, "desired": st.integers(0, 9), "open_to_public": st.booleans()}
+    ),
+    command=st.none() | st.text() | st.lists(st.text(), max_size=3),
+    shell=st.none() | st.text(),
+    actions=actions,
+    environ=texts,
+    secrets=texts,
+    resources=slots,
+    image=st.none() | st.text(),
+    mounts=st.lists(st.fixed_dictionaries({"source": st.text(), "target": st.text()}), max_size=2),
+)
+reservations = st.builds(Reservation, slots=slots, devices=st.lists(st.text(), max_size=2).map(tuple))
+failures = st.builds(Failure, log_tail=st.lists(st.text(), max_size=2).map(tuple))
+services = st.builds(Service, spec=specs, launch=st.none() | maps)
+routings = st.builds(
+    Routing,
+    reservation=st.none() | reservations,
+    failure=st.none() | failures,
+    **{name: st.just(getattr(Routing("", "", "", "", 0.0), name)) for name in FLEETING},
+)
+few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@few
+@given(specs)
+def test_a_spec_comes_back_with_the_same_hash(wanted: ServiceSpec) -> None:
+    back = SPEC.decode(SPEC.encode(wanted))
+    assert back == wanted
+    assert back.routing.revision == wanted.routing.revision
+
+
+@few
+@given(services, routings, st.builds(Event, detail=maps, seq=st.just(0)))
+def test_every_fact_comes_back_equal(told: Service, tried: Routing, happened: Event) -> None:
+    assert SERVICE.decode(SERVICE.encode(told)) == told
+    assert ROUTING.decode(ROUTING.encode(tried)) == tried
+    assert EVENT.decode(EVENT.encode(happened)) == happened
+
+
+def test_infinity_and_undecodable_names_survive() -> None:
+    odd = service(folder="/srv/models/caf\udce9", spec=spec(resources={"cpu": math.inf}))
+    assert SERVICE.decode(SERVICE.encode(odd)) == odd
+
+
+def test_what_json_has_no_word_for_is_kept_as_text() -> None:
+    detail = {"path": Path("/x"), "raw": b"\xff", "items": {1}, "by number": {1: "one"}}
+    back = EVENT.decode(EVENT.encode(Event(1.0, "odd", detail=detail)))
+    assert back.detail == {"path": "/x", "raw": r"b'\xff'", "items": [1], "by number": {"1": "one"}}
+
+
+def test_records_of_other_versions_decode() -> None:
+    written = json.loads(SERVICE.encode(service()))
+    written["of_tomorrow"] = written["spec"]["of_tomorrow"] = written["spec"]["routing"]["of_tomorrow"] = 1
+    del written["owner"], written["spec"]["retry"], written["spec"]["routing"]["generation"]
+    assert SERVICE.decode(json.dumps(written)) == service()
+
+
+# --- services, routings, removed --------------------------------------------------------------------------------------
+
+
+async def test_only_stored_facts_of_a_routing_come_back(store: Store) -> None:
+    kept = routing(probe=ProbeState(passed_once=True, healthy=True), reservation=Reservation(slots={"cpu": 1.0}))
+    seen = Observed("r1", "s1", "abc", "routing", "c1", "running")
+    await store.put_service(service())
+    await store.put_routing(replace(kept, observed=seen, busy="start", sessions=3, lost_with_engine=True))
+    assert (await store.load()).routings == (kept,)
+    assert set(STORED) == set(json.loads(ROUTING.encode(kept)))
+
+
+async def test_facts_replace_those_before_and_are_there_after_reopening(tmp_path: Path) -> None:
+    store = await Store.open("", tmp_path)
+    gone = Removed("/srv/models/a", "m", "d1", 3.0)
+    await store.put_service(service())
+    await store.put_service(service(override_desired=3))
+    await store.put_routings([routing("r1"), routing("r2")])
+    await store.put_routing(routing("r2", stopping_since=9.0))
+    await store.put_removed(replace(gone, digest="d0"))
+    await store.put_removed(gone)
+    before, installation = await store.load(), store.installation
+    await store.close()
+
+    again = await Store.open("", tmp_path)
+    assert await again.load() == before
+    assert before.services == (service(override_desired=3),)
+    assert before.routings == (routing("r1"), routing("r2", stopping_since=9.0))
+    assert before.removed == (gone,)
+    assert again.installation == installation
+    await again.delete_removed(gone.folder, gone.model)
+    await again.delete_routing("r1")
+    await again.delete_service("s1")
+    after = await again.load()
+    assert (after.services, after.routings, after.removed) == ((), (), ())
+    await again.close()
+
+
+async def test_a_name_is_one_without_regard_to_case(store: Store) -> None:
+    await store.put_service(service("s1", "Echo"))
+    with pytest.raises(Conflict, match="the name is taken by s1"):
+        await store.put_service(service("s2", "eCHO"))
+    await store.put_service(service("s1", "echo"))
+    await store.put_service(service("s1", "other"))
+    await store.put_service(service("s2", "eCHO"))
+    assert [s.name for s in (await store.load()).services] == ["other", "eCHO"]
+
+
+async def test_routings_are_kept_all_or_none(store: Store) -> None:
+    await store.put_service(service())
+    with pytest.raises(NotFound, match="service s9 is not stored"):
+        await store.put_routings([routing("r1"), routing("r2", service_id="s9")])
+    assert (await store.load()).routings == ()
+
+
+async def test_a_record_that_does_not_decode_is_no_empty_world(store: Store) -> None:
+    await store.put_service(service())
+    other = sqlite3.connect(store.path)
+    other.execute("UPDATE services SET record = '{}'")
+    other.commit()
+    other.close()
+    with pytest.raises(Unavailable, match="a Service record does not decode"):
+        await store.load()
+
+
+# --- revisions --------------------------------------------------------------------------------------------------------
+
+
+async def test_revisions_count_what_rolls_and_keep_what_is_hot(store: Store) -> None:
+    first, hot = spec(image="a"), spec(image="a").model_copy(update={"desired": 5})
+    second = spec(image="b")
+    told = [(first, "created"), (hot, "scaled"), (second, "changed"), (first, "changed back")]
+    numbers = [await store.add_revision("s1", s, cause, float(at)) for at, (s, cause) in enumerate(told)]
+    assert numbers == [1, 1, 2, 3]
+    assert await store.add_revision("s2", second, "created", 9.0) == 1
+    found = await store.revisions("s1")
+    assert [(r.number, r.cause, r.at) for r in found] == [
+        (3, "changed back", 3.0),
+        (2, "changed", 2.0),
+        (1, "created", 0.0),
+    ]
+    assert found[2].spec == hot
+    assert found[2].hash == first.routing.revision
+    await store.delete_service("s1")
+    assert await store.revisions("s1") == []
+
+
+async def test_only_the_newest_revisions_are_kept(store: Store) -> None:
+    for n in range(103):
+        await store.add_revision("s1", spec(image=str(n)), "changed", float(n))
+    assert [r.number for r in await store.revisions("s1")] == list(range(103, 3, -1))
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+async def test_events_are_found_in_order(store: Store) -> None:
+    made = await store.append_events([Event(float(n), "k", service=("a", "B")[n % 2]) for n in range(10)])
+    first = made[0].seq
+    assert [event.seq for event in made] == list(range(first, first + 10))
+    assert await store.events() == made
+    assert await store.events(after=made[6].seq) == made[7:]
+    assert await store.events(limit=3) == made[:3]
+    assert await store.events(limit=3, newest=True) == made[-3:]
+    assert await store.events(service="b") == made[1::2]
+    assert await store.events(service="b", limit=2, newest=True) == made[7::2]
+
+
+@pytest.mark.parametrize(
+    ("keep", "before", "left"), [(100, 0.0, 10), (4, 0.0, 4), (100, 7.0, 3), (4, 8.0, 2), (0, 0.0, 0)]
+)
+async def test_pruned_events_never_give_their_numbers_away(store: Store, keep: int, before: float, left: int) -> None:
+    made = await store.append_events([Event(float(n), "k") for n in range(10)])
+    assert await store.prune_events(keep, before) == 10 - left
+    assert await store.events() == made[10 - left :]
+    assert (await store.append_events([Event(99.0, "k")]))[0].seq == made[-1].seq + 1
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------------
+
+
+async def test_tokens_are_listed_revoked_and_forgotten(store: Store) -> None:
+    mine, other, every = (
+        token("t1"),
+        token("t2", "other", issued_at=2.0),
+        token("t3", "*", issued_at=3.0, expires_at=None),
+    )
+    for issued in (mine, other, every):
+        await store.add_token(issued)
+    assert await store.tokens() == [mine, other, every]
+    assert await store.tokens("ECHO") == [mine]
+    assert await store.token("t2") == other
+    assert await store.token("t9") is None
+    with pytest.raises(Conflict, match="its id is taken"):
+        await store.add_token(mine)
+
+    assert await store.revoke_token("t1", 10.0) == replace(mine, revoked_at=10.0)
+    assert (await store.revoke_token("t1", 20.0)).revoked_at == 10.0
+    with pytest.raises(NotFound, match="cannot revoke token t9"):
+        await store.revoke_token("t9", 10.0)
+    await store.touch_tokens({"t2": 5.0, "t3": 5.0, "t9": 5.0})
+    await store.touch_tokens({"t2": 4.0, "t3": 6.0})
+    assert [t.last_used_at for t in await store.tokens()] == [None, 5.0, 6.0]
+    assert await store.drop_expired_tokens(100.5) == 2
+    assert [t.id for t in await store.tokens()] == ["t3"]
+
+
+async def test_removing_a_service_revokes_only_its_own_tokens(store: Store) -> None:
+    for issued in (
+        token("t1"),
+        token("t2", "Echo"),
+        token("t3", "echo2"),
+        token("t4", "*"),
+        token("t5", revoked_at=2.0),
+    ):
+        await store.add_token(issued)
+    gone = await store.revoke_tokens_of("echo", 9.0)
+    assert gone == [token("t1", revoked_at=9.0), token("t2", "Echo", revoked_at=9.0)]
+    assert {t.id: t.revoked_at for t in await store.tokens()} == {
+        "t1": 9.0,
+        "t2": 9.0,
+        "t3": None,
+        "t4": None,
+        "t5": 2.0,
+    }
+
+
+async def test_words_from_anywhere_are_kept(store: Store) -> None:
+    for odd in ("\udce9", "\x00", "'; DROP TABLE tokens; --", "x" * 100_000):
+        await store.put_removed(Removed(odd, odd, "d", 1.0))
+        await store.delete_removed(odd, odd)
+        await store.append_events([Event(1.0, odd, service=odd, routing=odd, cause=odd)])
+        assert (await store.events(service=odd))[-1].cause == odd
+        await store.add_token(token(str(hash(odd)), odd, name=odd))
+    assert (await store.load()).removed == ()
+
+
+# --- where it lies ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://db/x", "sqlite://", "sqlite:///:memory:", "nonsense", "mysql://u:secret@h/x"]
+)
+async def test_only_a_sqlite_file_is_supported(tmp_path: Path, url: str) -> None:
+    with pytest.raises(InvalidInput, match=r"cannot use store\.url") as caught:
+        await Store.open(url, tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+async def test_the_file_is_private_and_may_lie_elsewhere(tmp_path: Path) -> None:
+    store = await Store.open(f"sqlite:///{tmp_path}/deep/er%2520/x%20y.db", tmp_path)
+    await store.append_events([Event(1.0, "k")])
+    assert store.path.parent == tmp_path / "deep" / "er%20"
+    assert [(p.name, p.stat().st_mode & 0o777) for p in sorted(store.path.parent.iterdir())] == [
+        (name, 0o600) for name in ("x y.db", "x y.db-shm", "x y.db-wal")
+    ]
+    await store.close()
+
+
+async def test_after_close_a_call_says_so(tmp_path: Path) -> None:
+    store = await Store.open("", tmp_path)
+    await store.close()
+    await store.close()
+    with pytest.raises(Unavailable, match="cannot read the store: it is closed"):
+        await store.load()
