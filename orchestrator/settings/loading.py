@@ -12,6 +12,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.core.errors import InvalidInput
+from orchestrator.core.loading import deployment_from_mapping
 from orchestrator.core.problems import Problem
 from orchestrator.settings.environment import PREFIX, did_you_mean, overrides
 from orchestrator.settings.models import Settings
@@ -127,8 +128,6 @@ def _validate(table: Mapping[str, Any]) -> tuple[Settings | None, list[tuple[str
         settings = Settings.model_validate(table)
     except ValidationError as error:
         found = [_explain(dict(e)) for e in error.errors(include_url=False)]
-    from orchestrator.core.loading import deployment_from_mapping
-
     if isinstance(defaults := table.get("defaults"), dict):
         given = {key: value for key, value in defaults.items() if value != ""}
         _, problems = deployment_from_mapping(given, "config.toml", "defaults")

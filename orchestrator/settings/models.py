@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from orchestrator.core.definition import Deployment
+from orchestrator.core.loading import deployment_from_mapping
 from orchestrator.core.units import Wrong, parse_amount, parse_count, parse_cpu, parse_memory
 
 RuntimeName = Literal["docker", "process", "memory", "auto"]
@@ -155,8 +156,6 @@ class Settings(Section):
     @cached_property
     def default_deployment(self) -> Deployment:
         """[defaults], the lowest layer of every deployment; empty where it does not validate (`load` refuses that)."""
-        from orchestrator.core.loading import deployment_from_mapping
-
         return deployment_from_mapping(self.defaults, "config.toml", "defaults")[0] or Deployment()
 
 
