@@ -13,7 +13,8 @@ from orchestrator.api import events, middlewares, routings, services, status, to
 from orchestrator.api.control import Control
 from orchestrator.api.routes import CONTROL, Route
 from orchestrator.api.streams import CLOSING
-from orchestrator.core.errors import Conflict, Unavailable
+from orchestrator.core.errors import Conflict, InvalidInput, Unavailable
+from orchestrator.settings import address
 
 log = structlog.get_logger()
 
@@ -55,7 +56,10 @@ async def serve(app: web.Application, listen: str) -> web.AppRunner:
 
     Raises `InvalidInput`, `Conflict` (the port is taken) or `Unavailable`.
     """
-    host, port = middlewares.split_address(listen)
+    try:
+        host, port = address(listen)
+    except ValueError as error:
+        raise InvalidInput(f"cannot listen: {error}") from None
     runner = web.AppRunner(
         app, access_log=None, shutdown_timeout=5.0, max_line_size=_MOST_HEADER, max_field_size=_MOST_HEADER
     )

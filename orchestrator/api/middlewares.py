@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from orchestrator.api.errors import problem, problem_answer
 from orchestrator.api.routes import Access
-from orchestrator.core.errors import InvalidInput, NotAuthorised
+from orchestrator.core.errors import NotAuthorised
 
 log = structlog.get_logger()
 
@@ -118,11 +118,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def split_address(listen: str) -> tuple[str, int]:
-    """`host:port` in its parts. Raises `InvalidInput`."""
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise InvalidInput(f"cannot listen on {listen!r}: it is not HOST:PORT", hint="for example 127.0.0.1:8090")
-    return host.strip("[]"), int(port)

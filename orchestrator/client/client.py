@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, TypeVar
@@ -115,7 +115,7 @@ class Client:
 
     async def logs(
         self, ref: str, *, follow: bool = False, tail: int | None = None, since: float | None = None
-    ) -> AsyncIterator[LogEntry]:
+    ) -> AsyncGenerator[LogEntry, None]:
         """Of a service or a routing; `since` in wall seconds."""
         query = {"follow": _flag(follow), "tail": tail, "since": since}
         async for line in self._lines("GET", _path("/v1/logs", ref), query=query):
@@ -127,7 +127,7 @@ class Client:
 
     async def follow_events(
         self, *, after: int = 0, service: str | None = None, limit: int = 100
-    ) -> AsyncIterator[EventView]:
+    ) -> AsyncGenerator[EventView, None]:
         query = {"after": after, "service": service, "limit": limit, "follow": "true"}
         kind = ""
         async for line in self._lines("GET", "/v1/events", query=query):
@@ -164,7 +164,7 @@ class Client:
 
     # --- tries
 
-    async def try_run(self, request: TryRequest) -> AsyncIterator[TryEvent]:
+    async def try_run(self, request: TryRequest) -> AsyncGenerator[TryEvent, None]:
         async for line in self._lines("POST", "/v1/try", body=request):
             yield _read(TryEvent, line)
 
@@ -194,7 +194,7 @@ class Client:
 
     async def _lines(
         self, method: str, path: str, *, query: Mapping[str, object] | None = None, body: BaseModel | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Lines that are not heartbeats. Raises the error that the stream ends with."""
         async with self._answer(method, path, query, body, _STREAM) as response:
             async for line in response.content:

@@ -44,12 +44,8 @@ def find_daemon(
     token = token or environ.get("ORCHESTRATOR_TOKEN")
     if url and token:
         return Daemon(_checked(url), token)
-    told = _read(config, environ)
-    api = told.get("api")
-    listen = api.get("listen") if isinstance(api, dict) else None
-    listen = environ.get("ORCHESTRATOR_API__LISTEN") or listen or LISTEN
-    state_dir = environ.get("ORCHESTRATOR_STATE_DIR") or told.get("state_dir") or STATE_DIR
-    return Daemon(_checked(url or _url(str(listen))), token or _admin_token(Path(str(state_dir))))
+    listen, state_dir = _told(find_config(config, environ), environ)
+    return Daemon(_checked(url or _url(listen)), token or _admin_token(state_dir))
 
 
 def find_config(config: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -60,15 +56,22 @@ def find_config(config: Path | None, environ: Mapping[str, str]) -> Path | None:
     return next((p for p in (Path("config.toml"), Path("/etc/orchestrator/config.toml")) if p.is_file()), None)
 
 
-def _read(config: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
-    path = find_config(config, environ)
-    if path is None:
-        return {}
+def _told(path: Path | None, environ: Mapping[str, str]) -> tuple[str, Path]:
+    """`api.listen` and `state_dir`; a relative one counts from its file, or, in the environment, from here."""
+    told = _read(path) if path is not None else {}
+    api = told.get("api")
+    listen = environ.get("ORCHESTRATOR_API__LISTEN") or (api.get("listen") if isinstance(api, dict) else None) or LISTEN
+    given = environ.get("ORCHESTRATOR_STATE_DIR")
+    base = path.parent if path is not None and not given else Path()
+    return str(listen), base / Path(str(given or told.get("state_dir") or STATE_DIR)).expanduser()
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}", hint="give another file with --config") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"cannot read {path}: {error}", hint="it must be TOML in UTF-8") from None
 
 

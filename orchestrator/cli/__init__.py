@@ -1,0 +1,96 @@
+"""The `orchestrator` command. Verbs reach the daemon by the client only; `validate` and `schema` work without one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.cli import daemon, run, services, streams, tokens
+from orchestrator.cli.common import ERROR, INTERRUPTED, exit_code, with_common
+from orchestrator.cli.output import print_error
+from orchestrator.core.errors import OrchestratorError
+
+VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
+    "Begin": (("run", run.run), ("serve", daemon.serve), ("doctor", daemon.doctor)),
+    "Look": (
+        ("status", daemon.status),
+        ("ls", services.ls),
+        ("ps", services.ps),
+        ("describe", services.describe),
+        ("explain", services.explain),
+        ("logs", streams.logs),
+        ("events", streams.events),
+    ),
+    "Change": (
+        ("start", services.start),
+        ("scale", services.scale),
+        ("retry", services.retry),
+        ("rm", services.rm),
+        ("confirm-removal", services.confirm_removal),
+    ),
+}
+TOKEN_VERBS: tuple[tuple[str, Callable[..., Any]], ...] = (
+    ("create", tokens.create),
+    ("ls", tokens.ls),
+    ("revoke", tokens.revoke),
+    ("inspect", tokens.inspect),
+    ("keys", tokens.keys),
+    ("rotate-key", tokens.rotate_key),
+    ("drop-key", tokens.drop_key),
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from orchestrator import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Model folders become healthy, load-balanced, token-guarded endpoints.
+
+    Exit codes: 0 ok, 1 error, 2 invalid input, 4 failed deployment, 5 timeout, 7 not authorised, 130 interrupted.
+    """
+
+
+def _tokens() -> None:
+    """Tokens of the endpoints."""
+
+
+def build_app() -> typer.Typer:
+    settings: dict[str, Any] = {"no_args_is_help": True, "context_settings": {"help_option_names": ["-h", "--help"]}}
+    app = typer.Typer(name="orchestrator", pretty_exceptions_enable=False, **settings)
+    app.callback()(with_common(_root))
+    for panel, verbs in VERBS.items():
+        for name, function in verbs:
+            app.command(name, rich_help_panel=panel)(with_common(function))
+    token = typer.Typer(**settings)
+    token.callback()(with_common(_tokens))
+    for name, function in TOKEN_VERBS:
+        token.command(name)(with_common(function))
+    app.add_typer(token, name="token", rich_help_panel="Change")
+    return app
+
+
+def main() -> None:
+    """Ends the process with one of the documented exit codes; expected errors never show a traceback."""
+    try:
+        build_app()(prog_name="orchestrator")
+    except OrchestratorError as error:
+        print_error(error)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ERROR)

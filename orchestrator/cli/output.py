@@ -1,0 +1,143 @@
+"""How answers are shown: tables with colours on a terminal, aligned text when piped, JSON where asked for."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from orchestrator.core.errors import OrchestratorError
+
+COLOURS = {
+    "HEALTHY": "green",
+    "DEGRADED": "yellow",
+    "PROVISIONING": "cyan",
+    "UNHEALTHY": "red",
+    "FAILED_TO_START": "red",
+    "INVALID": "red",
+    "STOPPED": "dim",
+    "TERMINATING": "dim",
+    "DESTROYING": "dim",
+    "ok": "green",
+    "passed": "green",
+    "warn": "yellow",
+    "fail": "red",
+    "failed": "red",
+    "started": "cyan",
+    "info": "dim",
+}
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`right`: aligned to the right. A cell that is a word of COLOURS is coloured."""
+
+    title: str
+    text: Callable[[Any], str]
+    right: bool = False
+
+
+def clean(text: str) -> str:
+    """Text that came from a model, a log or an engine: nothing in it may steer the terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def one_line(text: str) -> str:
+    return clean(" ".join(text.split()))
+
+
+def print_json(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+
+
+def dump(view: BaseModel, *, exclude: Collection[str] = ()) -> dict[str, Any]:
+    return view.model_dump(mode="json", exclude=set(exclude))
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[object], *, nothing: str) -> None:
+    """`nothing` is said (to stderr) where there are no rows."""
+    if not rows:
+        print(nothing, file=sys.stderr)
+        return
+    cells = [[one_line(column.text(row)) for column in columns] for row in rows]
+    if sys.stdout.isatty():
+        _print_rich(columns, cells)
+    else:
+        print("\n".join(aligned([[c.title for c in columns], *cells], [c.right for c in columns])))
+
+
+def aligned(cells: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
+    """Lines with their cells under each other, two spaces apart, without trailing space."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    placed = [
+        [cell.rjust(width) if r else cell.ljust(width) for cell, width, r in zip(row, widths, right, strict=True)]
+        for row in cells
+    ]
+    return ["  ".join(row).rstrip() for row in placed]
+
+
+def _print_rich(columns: Sequence[Column], cells: Iterable[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
+    Console().print(table)
+
+
+def print_facts(facts: Mapping[str, str]) -> None:
+    """Name and value, one a line; those without a value are left out."""
+    shown = {name: value for name, value in facts.items() if value}
+    width = max(map(len, shown), default=0) + 1
+    for name, value in shown.items():
+        print(f"{name + ':':<{width}}  {paint(one_line(value))}")
+
+
+def paint(word: str) -> str:
+    """A status in its colour, on a terminal that wants colours."""
+    import os
+
+    style = COLOURS.get(word)
+    if not style or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return word
+    code = {"green": 32, "yellow": 33, "red": 31, "cyan": 36, "dim": 2}[style]
+    return f"\x1b[{code}m{word}\x1b[0m"
+
+
+def print_error(error: OrchestratorError) -> None:
+    print(f"error: {clean(error.message)}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {clean(error.hint)}", file=sys.stderr)
+
+
+def age(since: datetime | None, now: datetime | None = None) -> str:
+    """How long ago, in one unit: 5s, 12m, 3h, 4d; empty where it is not known."""
+    if since is None:
+        return ""
+    return span(((now or datetime.now(UTC)) - since).total_seconds())
+
+
+def span(seconds: float) -> str:
+    left = max(0, int(seconds))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if left >= 2 * size or (unit != "m" and left >= size):
+            return f"{left // size}{unit}"
+    return f"{left}s"
+
+
+def when(time: datetime | None) -> str:
+    """A time as people read it, in their own zone."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if time else ""

@@ -1,0 +1,253 @@
+"""Verbs about services: look at them, start, scale, retry and remove them, ask why."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.common import Common, ask, pairs, requested
+from orchestrator.cli.output import (
+    Column,
+    age,
+    clean,
+    dump,
+    one_line,
+    paint,
+    print_facts,
+    print_json,
+    print_table,
+    when,
+)
+from orchestrator.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from orchestrator.core.views import ExplainView, ServiceDetail, ServiceView
+
+ServiceName = Annotated[str, typer.Argument(metavar="SERVICE", help="Name or id of a service.")]
+
+SERVICES = (
+    Column("NAME", lambda s: s.name),
+    Column("STATUS", lambda s: s.status),
+    Column("ROUTINGS", lambda s: _counts(s), right=True),
+    Column("REVISION", lambda s: s.revision),
+    Column("ENDPOINT", lambda s: s.endpoint),
+    Column("CAUSE", lambda s: s.held or s.cause),
+)
+ROUTINGS = (
+    Column("ID", lambda r: r.id),
+    Column("SERVICE", lambda r: r.service),
+    Column("STATUS", lambda r: r.status),
+    Column("REVISION", lambda r: r.revision),
+    Column("ADDRESS", lambda r: r.address),
+    Column("AGE", lambda r: age(r.created_at), right=True),
+    Column("HEALTHY FOR", lambda r: age(r.healthy_since), right=True),
+    Column("CAUSE", lambda r: r.cause),
+)
+
+
+def _counts(service: ServiceView) -> str:
+    """`2/3`, and under an override what the file says."""
+    text = f"{service.healthy}/{service.desired_routing_count}"
+    if service.override_desired is None:
+        return text
+    return f"{text} (file says {service.desired_in_file})"
+
+
+def ls(common: Common) -> None:
+    """List services.
+
+    Examples:
+      orchestrator ls
+      orchestrator ls -o json
+    """
+    services = ask(common, lambda client: client.services())
+    if common.json:
+        print_json([dump(service) for service in services])
+    else:
+        print_table(SERVICES, services, nothing="no services: put a model folder into a models_dir")
+
+
+def ps(common: Common, service: Annotated[str | None, typer.Argument(metavar="[SERVICE]")] = None) -> None:
+    """List routings, of all services or of one."""
+    routings = ask(common, lambda client: client.routings(service))
+    if common.json:
+        print_json([dump(routing) for routing in routings])
+    else:
+        print_table(ROUTINGS, routings, nothing="no routings")
+
+
+def describe(common: Common, service: ServiceName) -> None:
+    """Show everything about one service: its resolved definition, routings, problems and latest events."""
+    detail = ask(common, lambda client: client.service(service))
+    if common.json:
+        print_json(dump(detail))
+        return
+    _print_detail(detail)
+
+
+def _print_detail(detail: ServiceDetail) -> None:
+    import yaml
+
+    print_facts(
+        {
+            "name": detail.name,
+            "id": detail.id,
+            "status": detail.status,
+            "cause": detail.held or detail.cause,
+            "routings": _counts(detail),
+            "revision": f"{detail.revision} (number {detail.revision_number})",
+            "endpoint": ", ".join(detail.endpoints) or detail.endpoint,
+            "public": "yes: no token is needed" if detail.open_to_public else "no",
+            "source": f"{detail.source} {detail.folder}",
+            "model": detail.model,
+            "failed starts": f"{detail.attempts} in a row" if detail.attempts else "",
+            "next try": when(detail.next_try_at),
+            "created": when(detail.created_at),
+        }
+    )
+    for problem in detail.problems:
+        print(f"{problem.severity}: {problem.file}:{problem.line}:{problem.column}: {clean(problem.message)}")
+    print("\nrevision's specification:")
+    text = yaml.safe_dump(dump(detail)["spec"], sort_keys=False, allow_unicode=True)
+    print("\n".join(f"  {line}" for line in clean(text.rstrip()).splitlines()))
+    print()
+    print_table(ROUTINGS, detail.routings, nothing="no routings")
+    print()
+    for event in detail.events:
+        print(f"{when(event.time)}  {event.kind}  {one_line(event.cause)}")
+
+
+def explain(common: Common, service: ServiceName) -> None:
+    """Say in words why a service is not healthy, with the log's end and what to do.
+
+    Examples:
+      orchestrator explain my-model
+    """
+    view = ask(common, lambda client: client.explain(service))
+    if common.json:
+        print_json(dump(view))
+    else:
+        _print_causes(view)
+
+
+def _print_causes(view: ExplainView) -> None:
+    print(f"{view.service} is {paint(view.status)}")
+    for cause in view.causes:
+        routing = f" (routing {cause.routing})" if cause.routing else ""
+        print(f"- {clean(cause.message)}{routing} [{cause.code}]")
+        for line in cause.log_tail:
+            print(f"    | {clean(line)}")
+        if cause.hint:
+            print(f"  hint: {clean(cause.hint)}")
+
+
+def scale(
+    common: Common,
+    service: ServiceName,
+    count: Annotated[int | None, typer.Argument(metavar="N", min=0, help="Routings wanted.")] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Back to what the file says.")] = False,
+) -> None:
+    """Set the desired routing count, over what a file says until --reset or until the file's own count changes.
+
+    Examples:
+      orchestrator scale my-model 3
+      orchestrator scale my-model --reset
+    """
+    if (count is None) != reset:
+        raise InvalidInput("cannot scale: give a number or --reset", hint=f"orchestrator scale {service} 2")
+    _changed(common, ask(common, lambda client: client.scale(service, count)))
+
+
+def retry(common: Common, service: ServiceName) -> None:
+    """Clear error and retry: read the definition again, drop the failure records, try now."""
+    _changed(common, ask(common, lambda client: client.retry(service)))
+
+
+def start(
+    common: Common,
+    folder: Annotated[str, typer.Argument(help="Model folder: a path, or its name under a models_dir.")],
+    name: Annotated[str | None, typer.Option(help="The service's name.")] = None,
+    image: Annotated[str | None, typer.Option(help="Container image.")] = None,
+    count: Annotated[int | None, typer.Option(min=0, help="Desired routing count.")] = None,
+    public: Annotated[bool | None, typer.Option("--public/--private", help="Public: no token is needed.")] = None,
+    cpu: Annotated[float | None, typer.Option(help="Cores.")] = None,
+    mem: Annotated[str | None, typer.Option(help="Memory, such as 4g.")] = None,
+    shm: Annotated[str | None, typer.Option(help="Shared memory, such as 512m.")] = None,
+    resource: Annotated[list[str] | None, typer.Option(metavar="SLOT=AMOUNT", help="Repeatable.")] = None,
+    env: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Repeatable.")] = None,
+    mount: Annotated[list[str] | None, typer.Option(metavar="SOURCE:TARGET:ro|rw", help="Repeatable.")] = None,
+    definition: Annotated[str | None, typer.Option(help="The definition's file name in the folder.")] = None,
+    destination: Annotated[str | None, typer.Option(help="Where the folder is mounted in the routing.")] = None,
+) -> None:
+    """Start a model folder as a service; what is not given comes from its definition.
+
+    Examples:
+      orchestrator start ./my-model --count 2 --env LOG_LEVEL=debug
+      orchestrator start my-model --image vllm/vllm-openai:latest --resource cuda.device=1 --shm 8g
+    """
+    from orchestrator.core.views import LaunchRequest
+
+    request = requested(
+        LaunchRequest,
+        folder=str(Path(folder).resolve()) if Path(folder).is_dir() else folder,
+        name=name,
+        image=image,
+        count=count,
+        public=public,
+        cpu=cpu,
+        mem=mem,
+        shm=shm,
+        resources=pairs(resource or (), "--resource"),
+        environ=pairs(env or (), "--env"),
+        mounts=tuple(mount or ()),
+        definition=definition,
+        destination=destination,
+    )
+    _changed(common, ask(common, lambda client: client.start(request)))
+
+
+def rm(
+    common: Common,
+    service: ServiceName,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove a service and revoke its tokens. A folder's service stays removed until `start` or a changed file."""
+    if not yes:
+        _confirm(f"Remove {service}, end its routings and revoke its tokens?")
+    ask(common, lambda client: client.remove(service))
+    if common.json:
+        print_json({"removed": service})
+    else:
+        print(f"{service} is removed")
+
+
+def confirm_removal(
+    common: Common,
+    service: Annotated[str | None, typer.Argument(metavar="[SERVICE]", help="Default: all that wait.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Let removals go on that were held because many folders vanished at once."""
+    if not yes:
+        _confirm(f"Remove {service or 'every service whose removal is held'}?")
+    removed = ask(common, lambda client: client.confirm_removal(service))
+    if common.json:
+        print_json({"removed": list(removed)})
+    else:
+        print(f"removed: {', '.join(removed)}" if removed else "no removal was held")
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise InvalidInput("cannot ask: the input is not a terminal", hint="--yes answers for you")
+    if not typer.confirm(question):
+        raise typer.Exit(1)
+
+
+def _changed(common: Common, service: ServiceView) -> None:
+    if common.json:
+        print_json(dump(service))
+    else:
+        print_table(SERVICES, [service], nothing="")

@@ -1,0 +1,88 @@
+"""`validate --try`: runs a definition once, for real, and shows each step; by the daemon where it can, else in here."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.common import FAILED, OK, Common, connect, requested
+from orchestrator.cli.output import clean, dump, one_line, paint
+from orchestrator.core.errors import NotAuthorised, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from orchestrator.core.views import TryEvent, TryRequest
+
+
+def try_path(
+    common: Common,
+    path: Path,
+    *,
+    image: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    resources: Mapping[str, str] | None = None,
+    model: str | None = None,
+) -> int:
+    """Exit code: 0 passed, 4 failed. Ctrl-C and SIGTERM raise KeyboardInterrupt, with the scratch routing gone."""
+    from orchestrator.core.views import TryRequest
+
+    request = requested(
+        TryRequest,
+        folder=str(path.resolve()),
+        model=model,
+        image=image,
+        environ=environ or {},
+        resources=resources or {},
+    )
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        return asyncio.run(_shown(common, request))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def _shown(common: Common, request: TryRequest) -> int:
+    last: TryEvent | None = None
+    async with aclosing(_events(common, request)) as events:
+        async for event in events:
+            last = event
+            _show(common, event)
+    if last is None or last.state not in ("passed", "failed"):
+        raise Unavailable("cannot tell how the try went: it ended without a result", hint="see the daemon's log")
+    return OK if last.state == "passed" else FAILED
+
+
+async def _events(common: Common, request: TryRequest) -> AsyncGenerator[TryEvent, None]:
+    """The daemon's, unless it does not answer, does not let us, or cannot see the folder."""
+    began = False
+    try:
+        async with connect(common) as client, aclosing(client.try_run(request)) as events:
+            async for event in events:
+                began = True
+                yield event
+        return
+    except (Unavailable, NotAuthorised, NotFound):
+        if began:
+            raise
+    from orchestrator.app import try_locally
+    from orchestrator.settings import load
+
+    async with aclosing(try_locally(load(common.config), request)) as events:
+        async for event in events:
+            yield event
+
+
+def _show(common: Common, event: TryEvent) -> None:
+    if common.json:
+        import json
+
+        print(json.dumps(dump(event), ensure_ascii=False), flush=True)
+        return
+    print(f"{paint(event.state):<8} {event.step}  {one_line(event.message)}".rstrip(), flush=True)
+    for name, value in event.detail.items():
+        lines = value if isinstance(value, list | tuple) else str(value).splitlines()
+        for line in lines:
+            print(f"         {name} | {clean(str(line))}", flush=True)
