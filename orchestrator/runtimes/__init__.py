@@ -1,0 +1,42 @@
+"""Container engines behind one Protocol (core.ports.Runtime). A new one is a file, a line in `RUNTIMES`, and a case
+of tests/contracts/test_runtime.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.ports import Runtime
+from orchestrator.runtimes.memory import MemoryRuntime
+from orchestrator.runtimes.process import ProcessRuntime
+from orchestrator.settings import Settings
+
+
+def _docker(settings: Settings, installation: str, state_dir: Path) -> Runtime:
+    from orchestrator.runtimes.docker import DockerRuntime  # its client library is slow to import
+
+    return DockerRuntime(settings.docker, installation, state_dir)
+
+
+RUNTIMES: Mapping[str, Callable[[Settings, str, Path], Runtime]] = {
+    "docker": _docker,
+    "process": lambda _, installation, state_dir: ProcessRuntime(installation, state_dir),
+    "memory": lambda _, installation, __: MemoryRuntime(installation),
+}
+"""By the name that config.toml's `runtime` has."""
+
+
+async def open_runtime(settings: Settings, installation: str, state_dir: Path) -> tuple[Runtime, str]:
+    """The configured runtime, and a sentence why it is this one. No engine is asked but for `auto`."""
+    if settings.runtime != "auto":
+        return RUNTIMES[settings.runtime](settings, installation, state_dir), "the configuration names it"
+    docker: Runtime | None = None
+    try:
+        docker = _docker(settings, installation, state_dir)
+        info = await docker.info()
+    except (OrchestratorError, ImportError) as error:
+        if docker is not None:
+            await docker.close()
+        return ProcessRuntime(installation, state_dir), f"no Docker Engine answers ({error})"
+    return docker, f"a Docker Engine answers ({info.version})"

@@ -1,0 +1,95 @@
+"""What the kernel knows of one routing's processes: who is alive, what belongs to it, what it listens on, its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.runtimes.process.supervisor import all_pids, descendants, identity, send, stat_fields
+
+MARKER = "ORCHESTRATOR_UNIT"
+"""Environment variable that every process of a routing has; its value is the routing's folder."""
+
+_LISTEN = "0A"
+
+
+def alive(who: Mapping[str, Any] | None) -> bool:
+    """Whether the recorded process (see `supervisor.identity`) is the one that has this pid now, and has not ended."""
+    return state(who) not in {"", "Z", "X"} if who else False
+
+
+def state(who: Mapping[str, Any]) -> str:
+    """The kernel's letter (R, S, T, Z …); empty: it is gone, or its pid is another's now."""
+    try:
+        fields = stat_fields(who["pid"])
+        return fields[0] if fields and identity(who["pid"]) == dict(who) else ""
+    except (OSError, IndexError):
+        return ""
+
+
+def members(folder: Path, recorded: Mapping[str, Any]) -> set[int]:
+    """Every process of the routing in `folder`: the recorded ones, all below them, and all that carry its marker."""
+    roots = {who["pid"] for who in recorded.values() if alive(who)}
+    marker = f"{MARKER}={folder}".encode()
+    marked = {pid for pid in all_pids() if marker in _environ(pid)}
+    known = roots | marked
+    return known | descendants(known) if known else known
+
+
+def _environ(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def end_all(folder: Path, recorded: Mapping[str, Any], limit: float = 5.0) -> bool:
+    """SIGKILL until nothing of the routing is left. False: something survived for `limit` seconds."""
+    deadline = time.monotonic() + limit
+    while left := {pid for pid in members(folder, recorded) if stat_fields(pid)[:1] not in ([], ["Z"], ["X"])}:
+        send(left, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def listens(pids: set[int], port: int) -> bool:
+    """Whether one of `pids` holds a TCP socket that listens on `port`. One whose files are hidden counts as holder."""
+    sockets = _listening(port)
+    return bool(sockets) and any(_holds(pid, sockets) for pid in pids)
+
+
+def _listening(port: int) -> set[str]:
+    """`socket:[INODE]` of every socket that listens on `port`, IPv4 and IPv6."""
+    suffix = f":{port:04X}"
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            rows = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        columns = (row.split() for row in rows if suffix in row)
+        found |= {f"socket:[{c[9]}]" for c in columns if c[1].endswith(suffix) and c[3] == _LISTEN}
+    return found
+
+
+def _holds(pid: int, sockets: set[str]) -> bool:
+    folder = f"/proc/{pid}/fd"
+    try:
+        return any(_target(f"{folder}/{fd}") in sockets for fd in os.listdir(folder))  # noqa: PTH208
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)  # noqa: PTH115
+    except OSError:
+        return ""
