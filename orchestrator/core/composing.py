@@ -167,7 +167,7 @@ class _Composer:
                     if self.documents > 1:
                         raise Broken(line, column, "a second document begins here", "one file holds one document")
         if self.root is None or (isinstance(self.root, Scalar) and self.root.is_null):
-            raise Broken(1, 1, "the file is empty", "begin with `models:`")
+            raise Broken(1, 1, "the file is empty")
         return self.root
 
     def path(self) -> str:

@@ -37,13 +37,17 @@ class WriteFileArgs(Part):
         description="Path of the file; a relative one lies under /home/work. Parents are created."
     )
     body: Body = Field(description="A list: each item becomes one line. A string: written as it is.")
-    mode: Mode = Field(0o644, description="Permissions as octal digits: 644, 0644 and '644' are all rw-r--r--.")
+    mode: Mode = Field(
+        0o644,
+        description="Permissions as octal digits: 644, 0644 and '644' are all rw-r--r--.",
+        json_schema_extra={"default": 644},
+    )
     append: Switch = Field(False, description="Append to the file instead of replacing it.")
 
 
 class WriteTempfileArgs(Part):
     body: Body = Field(description="A list: each item becomes one line. A string: written as it is.")
-    mode: Mode = Field(0o644, description="Permissions as octal digits.")
+    mode: Mode = Field(0o644, description="Permissions as octal digits.", json_schema_extra={"default": 644})
 
 
 class RunCommandArgs(Part):
@@ -124,6 +128,7 @@ class HealthCheck(Part):
         ((200, 200),),
         description="A status, a range such as 200-299, or a list of them.",
         examples=[200, "200-299", [200, 204]],
+        json_schema_extra={"default": 200},
     )
     """Inclusive ranges."""
     initial_delay: Seconds = Field(
@@ -150,6 +155,7 @@ class Service(Part):
         "default",
         description="Runs a start_command that is a string. Left out: /bin/bash, else /bin/sh. null: the string is "
         "split into words and executed.",
+        json_schema_extra={"default": "/bin/bash"},
     )
     """`default`: left out."""
     port: Annotated[int, kinds.PORT] = Field(

@@ -42,6 +42,10 @@ class Also:
 class OneOrMany:
     """A list whose single item may stand alone."""
 
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> JsonSchema:
+        many = handler(core)
+        return {"anyOf": [many["items"], many]}
+
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
@@ -60,8 +64,9 @@ class Shape:
 
     part: type[Any]
 
-    def __get_pydantic_json_schema__(self, _core: Any, _handler: Any) -> JsonSchema:
-        return {"type": "object"}
+    def __get_pydantic_json_schema__(self, _core: Any, handler: Any) -> JsonSchema:
+        schema: JsonSchema = handler(self.part.__pydantic_core_schema__)
+        return schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,13 @@ class Filled:
     """A list with at least one item; `right` says what to do instead of an empty one."""
 
     right: str = ""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> JsonSchema:
+        schema: JsonSchema = handler(core)
+        for inner in schema.get("anyOf", [schema]):
+            if inner.get("type") == "array":
+                inner["minItems"] = 1
+        return schema
 
 
 def text(
@@ -98,7 +110,9 @@ def text(
             raise Wrong(message, right)
         return value
 
-    schema: JsonSchema = {"type": "string", "minLength": 1, "maxLength": most}
+    takes_numbers = not compiled or compiled.fullmatch("1")
+    types = ["string", "number"] if takes_numbers else "string"
+    schema: JsonSchema = {"type": types, "minLength": 1, "maxLength": most}
     return Kind(name, parse, schema | ({"pattern": f"^(?:{pattern})$"} if pattern else {}))
 
 
@@ -269,6 +283,7 @@ RESOURCES = Keyed(
     {
         "type": "object",
         "properties": {name: dict(kind.schema) for name, kind in _SLOTS.items()} | {"cuda.shares": _AMOUNT},
+        "patternProperties": {"^x-": {}},
         "additionalProperties": _AMOUNT,
     },
 )

@@ -10,7 +10,7 @@ from typing import Protocol
 from orchestrator.core.problems import Problem, Severity
 
 MOST_PROBLEMS = 200
-_SIMPLE_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_SIMPLE_KEY = re.compile(r"\w[\w.-]*")
 
 
 class Place(Protocol):
