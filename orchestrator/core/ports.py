@@ -171,6 +171,10 @@ class Runtime(Protocol):
     ) -> AsyncIterator[LogLine]:
         """Lines in order, text decoded with replacement, a line at most 16 KiB; `since` in wall seconds."""
 
+    async def owns_listener(self, unit_id: str, port: int) -> bool:
+        """Whether what listens on `port` at the unit's address is the unit's own. Always true where units have
+        addresses of their own; not cheap where not: ask when a unit first passes, not at each probe."""
+
     async def close(self) -> None: ...
 
 
