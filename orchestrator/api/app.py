@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler as WebHandler
 from orchestrator.api import events, middlewares, routings, services, status, tokens, tries
 from orchestrator.api.control import Control
 from orchestrator.api.routes import CONTROL, Route
-from orchestrator.api.streams import CLOSING
+from orchestrator.api.streams import CLOSING, HEARTBEAT
 from orchestrator.core.errors import Conflict, InvalidInput, Unavailable
 from orchestrator.settings import address
 
@@ -31,8 +31,11 @@ _MOST_BODY = 1 << 20
 _MOST_HEADER = 16 << 10
 
 
-def build_app(control: Control, authenticate: middlewares.Authenticate, *, listen: str) -> web.Application:
-    """`listen`: the address that it will be served on, for the Host check."""
+def build_app(
+    control: Control, authenticate: middlewares.Authenticate, *, listen: str, heartbeat: float = 2.0
+) -> web.Application:
+    """`listen`: the address that it will be served on, for the Host check; `heartbeat`: seconds between those of a
+    silent stream, after which a client that left is noticed."""
     levels = {(route.method, route.path): route.access for route in ROUTES}
     app = web.Application(
         middlewares=(
@@ -45,6 +48,7 @@ def build_app(control: Control, authenticate: middlewares.Authenticate, *, liste
     )
     app[CONTROL] = control
     app[CLOSING] = asyncio.Event()
+    app[HEARTBEAT] = heartbeat
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _bind(route))
     app.on_shutdown.append(_end_streams)
@@ -71,7 +75,7 @@ async def serve(app: web.Application, listen: str) -> web.AppRunner:
         text = f"cannot listen on {listen}: {error.strerror or error}"
         kind = Conflict if error.errno == errno.EADDRINUSE else Unavailable
         raise kind(text, hint="another program holds the port; set [api] listen to a free one") from None
-    log.info("API listens", address=listen)
+    log.info("API listens", address=f"{host}:{runner.addresses[0][1]}")
     return runner
 
 

@@ -25,16 +25,14 @@ Item = TypeVar("Item", bound=BaseModel)
 CLOSING: web.AppKey[asyncio.Event] = web.AppKey("closing", asyncio.Event)
 """Set when the daemon ends: streams end themselves."""
 
-HEARTBEAT = 5.0
+HEARTBEAT: web.AppKey[float] = web.AppKey("heartbeat", float)
 """Seconds of silence after which one is sent."""
 
 _FIRST = 0.25
 """Seconds that the first item may take before the answer begins without it."""
 
 
-async def lines(
-    request: web.Request, items: AsyncIterator[Item], *, heartbeat: float = HEARTBEAT
-) -> web.StreamResponse:
+async def lines(request: web.Request, items: AsyncIterator[Item]) -> web.StreamResponse:
     """One JSON object a line; an empty line is a heartbeat; `{"error": problem}` ends it."""
     return await _pump(
         request,
@@ -43,7 +41,6 @@ async def lines(
         write=lambda item: item.model_dump_json().encode() + b"\n",
         fail=lambda error: json.dumps({"error": error.model_dump()}).encode() + b"\n",
         beat=b"\n",
-        heartbeat=heartbeat,
     )
 
 
@@ -56,7 +53,6 @@ async def server_sent(request: web.Request, items: AsyncIterator[EventView]) -> 
         write=lambda item: f"id: {item.seq}\ndata: {item.model_dump_json()}\n\n".encode(),
         fail=lambda error: f"event: error\ndata: {error.model_dump_json()}\n\n".encode(),
         beat=b":\n\n",
-        heartbeat=HEARTBEAT,
     )
 
 
@@ -68,7 +64,6 @@ async def _pump(
     write: Callable[[Item], bytes],
     fail: Callable[[ErrorView], bytes],
     beat: bytes,
-    heartbeat: float,
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": kind, "Cache-Control": "no-store"})
     turns = _Turns(items, request.app[CLOSING])
@@ -77,7 +72,7 @@ async def _pump(
         await response.prepare(request)
         while not turns.ended:
             await response.write(beat if item is None else write(item))
-            item = await turns.next(heartbeat)
+            item = await turns.next(request.app[HEARTBEAT])
         await response.write_eof()
     except ConnectionError:
         log.debug("client left a stream", path=request.path)

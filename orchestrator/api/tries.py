@@ -12,7 +12,7 @@ from orchestrator.core.views import TryEvent, TryRequest
 
 async def try_run(request: web.Request, control: Control) -> web.StreamResponse:
     wanted = await body(request, TryRequest)
-    return await lines(request, control.try_run(wanted), heartbeat=1.0)
+    return await lines(request, control.try_run(wanted))
 
 
 ROUTES = (Route("POST", "/v1/try", "admin", try_run, "Run a definition once, for real", TryRequest, TryEvent, True),)

@@ -40,7 +40,7 @@ Answer = TypeVar("Answer", bound=BaseModel)
 Value = TypeVar("Value")
 
 _STREAM = aiohttp.ClientTimeout(total=None, connect=5, sock_read=30)
-"""Heartbeats come every 5 s: a silence of 30 s is a dead connection."""
+"""Heartbeats come every 2 s: a silence of 30 s is a dead connection."""
 
 
 class Client:
@@ -229,7 +229,7 @@ class Client:
             raise Unavailable(f"cannot reach the daemon at {self.url}: no answer in time", code="timeout") from None
         except aiohttp.ClientConnectorError as error:
             raise Unavailable(
-                f"cannot reach the daemon at {self.url}: {error.os_error.strerror or error}",
+                f"cannot reach the daemon at {self.url}: {_reason(error.os_error)}",
                 hint="is it running? start it with: orchestrator serve",
                 code="no_daemon",
             ) from None
@@ -240,6 +240,10 @@ class Client:
 def _path(prefix: str, ref: str) -> str:
     """`ref` as one segment, whatever it holds."""
     return f"{prefix}/{quote(ref, safe='')}"
+
+
+def _reason(error: OSError) -> str:
+    return "nothing listens there" if isinstance(error, ConnectionRefusedError) else error.strerror or str(error)
 
 
 def _flag(value: bool) -> str | None:

@@ -1,0 +1,185 @@
+"""A small Control in memory: what the API's and the CLI's tests ask instead of a daemon.
+
+It keeps one service `echo` and what was asked of it; `raises` makes any method fail with that error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from orchestrator.core.errors import NotFound, Unavailable
+from orchestrator.core.state import RoutingStatus, ServiceStatus
+from orchestrator.core.views import (
+    CauseView,
+    CheckView,
+    EventView,
+    ExplainView,
+    KeyView,
+    LaunchRequest,
+    LogEntry,
+    RoutingView,
+    ServiceDetail,
+    ServiceView,
+    StatusView,
+    TokenCheck,
+    TokenRequest,
+    TokenView,
+    TryEvent,
+    TryRequest,
+    instant,
+)
+
+ECHO = ServiceView(
+    id="6f1c2a0e-0000-4000-8000-000000000001",
+    name="echo",
+    status=ServiceStatus.HEALTHY,
+    desired_routing_count=1,
+    healthy=1,
+    revision="0123456789ab",
+    endpoint="http://127.0.0.1:8080/inference/echo",
+    source="folder",
+    desired_in_file=1,
+    folder="/srv/models/echo",
+    model="echo",
+    created_at=instant(1_700_000_000),
+)
+ROUTING = RoutingView(
+    id="r1",
+    service="echo",
+    revision=ECHO.revision,
+    status=RoutingStatus.HEALTHY,
+    address="127.0.0.1:4000",
+    runtime_id="c1",
+    created_at=instant(1_700_000_000),
+    healthy_since=instant(1_700_000_001),
+)
+TOKEN = TokenView(id="t1", service="echo", name="laptop", expires_at=instant(4_000_000_000))
+
+
+class SmallControl:
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+        self.raises: Exception | None = None
+        self.service_view = ECHO
+        self.log: list[str] = ["first", "second \N{SNOWMAN}"]
+        self.log_raises: Exception | None = None
+        self.verdict: str = "passed"
+        self.is_ready = True
+        self.closed = asyncio.Event()
+        """Set when a stream's source was closed."""
+
+    def _note(self, *what: object) -> None:
+        self.asked.append(what)
+        if self.raises is not None:
+            raise self.raises
+
+    def _known(self, ref: str) -> ServiceView:
+        if ref.lower() not in (self.service_view.name, self.service_view.id):
+            raise NotFound(f"cannot find service {ref!r}", hint="`orchestrator ls` lists them")
+        return self.service_view
+
+    async def status(self) -> StatusView:
+        self._note("status")
+        return StatusView(version="1.2.3", runtime="memory", services={"HEALTHY": 1}, uptime=12.5)
+
+    async def ready(self) -> None:
+        if not self.is_ready:
+            raise Unavailable("cannot serve yet: nothing was observed", hint="wait")
+
+    async def metrics(self) -> bytes:
+        return b"orchestrator_services 1\n"
+
+    async def doctor(self) -> Sequence[CheckView]:
+        return [CheckView(name="engine", state="fail", message="no engine", hint="start it")]
+
+    async def services(self) -> Sequence[ServiceView]:
+        self._note("services")
+        return [self.service_view]
+
+    async def service(self, ref: str) -> ServiceDetail:
+        self._note("service", ref)
+        known = self._known(ref)
+        return ServiceDetail(**known.model_dump(), routings=(ROUTING,), spec={"port": 8000, "environ": {"KEY": "***"}})
+
+    async def routings(self, service: str | None) -> Sequence[RoutingView]:
+        self._note("routings", service)
+        if service is not None:
+            self._known(service)
+        return [ROUTING]
+
+    async def start(self, request: LaunchRequest) -> ServiceView:
+        self._note("start", request)
+        return self.service_view
+
+    async def remove(self, ref: str) -> None:
+        self._note("remove", ref)
+        self._known(ref)
+
+    async def scale(self, ref: str, count: int | None) -> ServiceView:
+        self._note("scale", ref, count)
+        return self._known(ref)
+
+    async def retry(self, ref: str) -> ServiceView:
+        self._note("retry", ref)
+        return self._known(ref)
+
+    async def confirm_removal(self, ref: str | None) -> Sequence[str]:
+        self._note("confirm_removal", ref)
+        return [ref or "echo"]
+
+    async def explain(self, ref: str) -> ExplainView:
+        self._note("explain", ref)
+        cause = CauseView(code="exited", message="it ended with 1", hint="see the log", log_tail=("boom\x1b[2J",))
+        return ExplainView(service=self._known(ref).name, status=ServiceStatus.UNHEALTHY, causes=(cause,))
+
+    async def logs(self, ref: str, *, follow: bool, tail: int | None, since: float | None) -> AsyncIterator[LogEntry]:
+        self._note("logs", ref, follow, tail, since)
+        self._known(ref)
+        try:
+            for text in self.log:
+                yield LogEntry(time=instant(1.0), routing="r1", service="echo", text=text)
+            if self.log_raises is not None:
+                raise self.log_raises
+            if follow:
+                await asyncio.Event().wait()
+        finally:
+            self.closed.set()
+
+    async def events(self, *, after: int, service: str | None, limit: int, follow: bool) -> AsyncIterator[EventView]:
+        self._note("events", after, service, limit, follow)
+        for seq in range(after + 1, 4):
+            yield EventView(time=instant(seq), kind="routing.healthy", service="echo", seq=seq, cause="passed")
+        if follow:
+            await asyncio.Event().wait()
+
+    async def token_create(self, request: TokenRequest) -> TokenView:
+        self._note("token_create", request)
+        return TOKEN.model_copy(update={"token": "secret-text", "service": request.service})
+
+    async def tokens(self, service: str | None) -> Sequence[TokenView]:
+        self._note("tokens", service)
+        return [TOKEN]
+
+    async def token_revoke(self, token_id: str, *, now: bool) -> TokenView:
+        self._note("token_revoke", token_id, now)
+        return TOKEN.model_copy(update={"revoked_at": instant(5)})
+
+    async def token_inspect(self, text: str) -> TokenCheck:
+        self._note("token_inspect", text)
+        return TokenCheck(valid=text == "good", reason="" if text == "good" else "expired", claims={"svc": "echo"})
+
+    async def keys(self) -> Sequence[KeyView]:
+        return [KeyView(kid="k1", signs=True)]
+
+    async def rotate_key(self) -> KeyView:
+        return KeyView(kid="k2", signs=True)
+
+    async def drop_key(self, kid: str) -> KeyView:
+        self._note("drop_key", kid)
+        return KeyView(kid=kid)
+
+    async def try_run(self, request: TryRequest) -> AsyncIterator[TryEvent]:
+        self._note("try_run", request)
+        yield TryEvent(step="start", state="started", at=instant(1))
+        yield TryEvent.model_validate({"step": "probe", "state": self.verdict, "message": "done", "at": instant(2)})
