@@ -1,0 +1,5 @@
+"""Containers of a Docker Engine."""
+
+from orchestrator.runtimes.docker.runtime import DockerRuntime
+
+__all__ = ["DockerRuntime"]

@@ -1,0 +1,123 @@
+"""The one way to the engine: docker-py in threads, every call with a time limit, every error translated."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import docker
+import requests
+from docker.types import CancellableStream
+from docker.utils import kwargs_from_env
+
+from orchestrator.core.errors import Unavailable
+from orchestrator.runtimes.docker.errors import translate, unreachable
+from orchestrator.runtimes.docker.stream import Pump, Source
+
+T = TypeVar("T")
+WORKERS = 16
+"""Calls under way at once; the others wait, and their waiting counts against their limit."""
+LIMIT = 60
+"""Seconds for one call, unless told otherwise."""
+
+
+class Engine:
+    """`host` empty: DOCKER_HOST and its companions, else the default socket."""
+
+    def __init__(self, host: str = "") -> None:
+        self._host = host
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="docker")
+        self._client: docker.APIClient | None = None
+        self._connecting = threading.Lock()
+        self._pumps: set[Pump[Any]] = set()
+        self._closed = False
+
+    async def call(self, doing: str, use: Callable[[docker.APIClient], T], *, limit: float = LIMIT) -> T:
+        """What `use` returns, run in a thread. Raises `RuntimeFailure`, `NotFound` or `Unavailable`, which say that
+        they could not `doing` (an infinitive)."""
+        if self._closed:
+            raise Unavailable(f"cannot {doing}: the daemon is ending")
+        work = asyncio.get_running_loop().run_in_executor(self._pool, lambda: use(self.client()))
+        try:
+            return await asyncio.wait_for(work, limit)
+        except TimeoutError:
+            raise unreachable(doing, f"no answer within {limit:g} s") from None
+        except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+            raise translate(error, doing) from error
+
+    async def stream(self, doing: str, open_source: Callable[[docker.APIClient], Source[T]]) -> AsyncGenerator[list[T]]:
+        """Batches of what the source yields, until it ends; closed when the iterator is, or with `close`."""
+        pump = self.pump(doing, open_source)
+        try:
+            while batch := await pump.batch():
+                yield batch
+        except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+            raise translate(error, doing) from error
+        finally:
+            await self.release(pump)
+
+    def pump(self, name: str, open_source: Callable[[docker.APIClient], Source[T]]) -> Pump[T]:
+        """For callers that do more than iterate: they must `release` it."""
+        pump = Pump(f"docker: {name}", lambda: open_source(self.client()))
+        self._pumps.add(pump)
+        return pump
+
+    async def release(self, pump: Pump[Any]) -> None:
+        self._pumps.discard(pump)
+        await pump.close()
+
+    async def close(self) -> None:
+        """Ends all streams; calls under way end by their own limit."""
+        self._closed = True
+        await asyncio.gather(*(pump.close() for pump in self._pumps))
+        self._pumps.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._client is not None:
+            self._client.close()
+
+    def client(self) -> docker.APIClient:
+        """The connection, made on first use (in a thread: it asks the engine for its version)."""
+        with self._connecting:
+            if self._client is None:
+                options = kwargs_from_env()
+                if self._host:
+                    options["base_url"] = self._host
+                self._client = docker.APIClient(version="auto", timeout=LIMIT, **options)
+            return self._client
+
+
+def address(api: docker.APIClient, path: str) -> str:
+    """The engine's URL of `path`, for requests that docker-py has no streaming method for."""
+    return f"{api.base_url}/v{api.api_version}{path}"
+
+
+def opened(
+    api: docker.APIClient, method: str, path: str, params: Mapping[str, str | int], **more: Any
+) -> requests.Response:
+    """A response whose body is read as it comes; nothing limits how long it is silent, unless `timeout` says so."""
+    more.setdefault("timeout", (10.0, None))
+    response = api.request(method, address(api, path), params=params, stream=True, **more)
+    docker_errors(response)
+    return response
+
+
+def docker_errors(response: requests.Response) -> None:
+    try:
+        response.raise_for_status()
+    except requests.HTTPError as error:
+        docker.errors.create_api_error_from_http_exception(error)
+
+
+def frames(response: requests.Response) -> CancellableStream[Any]:
+    """(stream number, payload) of the engine's multiplexed output: 1 out, 2 err."""
+
+    def read() -> Iterator[tuple[int, bytes]]:
+        while len(header := response.raw.read(8)) == 8:
+            number, size = struct.unpack(">BxxxL", header)
+            yield number, response.raw.read(size)
+
+    return CancellableStream(read(), response)

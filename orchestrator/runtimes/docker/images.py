@@ -1,0 +1,95 @@
+"""Makes an image present by the configured policy, and tells why it cannot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import docker
+from docker.auth import get_config_header, resolve_repository_name
+from docker.types import CancellableStream
+from docker.utils import parse_repository_tag
+
+from orchestrator.core.errors import RuntimeFailure, Unavailable
+from orchestrator.core.ports import PullProgress
+from orchestrator.runtimes.docker.client import Engine, opened
+from orchestrator.runtimes.docker.errors import explained
+
+Pull = Literal["missing", "always", "never"]
+SILENCE = 300.0
+"""Seconds without a word after which a pull has failed."""
+
+
+async def ensure(engine: Engine, image: str, policy: Pull, progress: Callable[[PullProgress], None]) -> str:
+    """The image's id. Raises `RuntimeFailure` (image_missing, image_denied) or `Unavailable`."""
+    found = await engine.call(f"look for image {image}", lambda api: image_id(api, image))
+    if found and policy != "always":
+        return found
+    if policy == "never":
+        raise RuntimeFailure(
+            f"cannot use image {image}: the engine does not have it, and images are never fetched here",
+            hint=f'fetch it (`docker pull {image}`), or set [docker] pull = "missing" in config.toml',
+            code="image_missing",
+        )
+    await _pull(engine, image, progress)
+    found = await engine.call(f"look for image {image}", lambda api: image_id(api, image))
+    if not found:
+        raise RuntimeFailure(f"cannot fetch image {image}: the engine does not have it after all", code="image_missing")
+    return found
+
+
+def image_id(api: docker.APIClient, image: str) -> str:
+    """Empty: the engine does not have it."""
+    try:
+        return str(api.inspect_image(image)["Id"])  # type: ignore[no-untyped-call]
+    except docker.errors.ImageNotFound:
+        return ""
+
+
+async def _pull(engine: Engine, image: str, progress: Callable[[PullProgress], None]) -> None:
+    layers: dict[str, tuple[int, int]] = {}
+    async for batch in engine.stream(f"fetch image {image}", lambda api: _source(api, image)):
+        for event in batch:
+            if "error" in event:
+                raise _failure(image, str(event["error"]))
+            if _count(layers, event):
+                current, total = (sum(column) for column in zip(*layers.values(), strict=True))
+                progress(PullProgress(image, current, total))
+
+
+def _count(layers: dict[str, tuple[int, int]], event: dict[str, Any]) -> bool:
+    """Note how far one layer's download is; whether this event told of that."""
+    detail = event.get("progressDetail") or {}
+    layer = str(event.get("id", ""))
+    if event.get("status") == "Downloading" and detail.get("total"):
+        layers[layer] = (int(detail.get("current", 0)), int(detail["total"]))
+    elif event.get("status") == "Download complete" and layer in layers:
+        layers[layer] = (layers[layer][1], layers[layer][1])
+    else:
+        return False
+    return True
+
+
+def _source(api: docker.APIClient, image: str) -> CancellableStream[Any]:
+    repository, tag = parse_repository_tag(image)
+    auth = get_config_header(api, resolve_repository_name(repository)[0])
+    params = {"fromImage": repository, "tag": tag or "latest"}
+    headers = {"X-Registry-Auth": auth} if auth else {}
+    response = opened(api, "POST", "/images/create", params, headers=headers, timeout=(10.0, SILENCE))
+
+    def events() -> Iterator[dict[str, Any]]:
+        for line in response.iter_lines(chunk_size=None):
+            if line.strip():
+                yield json.loads(line)
+
+    return CancellableStream(events(), response)
+
+
+def _failure(image: str, text: str) -> RuntimeFailure | Unavailable:
+    doing = f"fetch image {image}"
+    return explained(text, doing) or Unavailable(
+        f"cannot {doing}: {text}",
+        hint="check the image's name and that the engine's host reaches its registry",
+        code="image_unreachable",
+    )

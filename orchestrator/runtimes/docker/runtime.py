@@ -1,0 +1,212 @@
+"""The Docker Engine as a runtime: what `core.ports.Runtime` asks for, put together from the parts beside this file."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.types import CancellableStream
+
+from orchestrator.core.errors import NotFound, RuntimeFailure, Unavailable
+from orchestrator.core.ports import Command, Created, LogLine, PullProgress, RuntimeInfo, Unit
+from orchestrator.core.state import Group, Observed
+from orchestrator.runtimes.docker import ending, gate, images, logs, network, observe, options, preparing
+from orchestrator.runtimes.docker.client import Engine
+from orchestrator.runtimes.docker.options import Place
+from orchestrator.runtimes.docker.prepared import Prepared
+from orchestrator.runtimes.docker.sandbox import ContainerSandbox
+from orchestrator.runtimes.host import nvidia_devices
+from orchestrator.settings import DockerSettings
+
+LOOK_LIMIT = 15.0
+"""Seconds for a call that only looks."""
+EVENTS = ("create", "start", "die", "oom", "pause", "unpause", "destroy")
+
+
+class DockerRuntime:
+    """`installation`: its id, on every container and network; others' are never looked at. Nothing is kept in
+    `state_dir`: the engine knows all."""
+
+    name = "docker"
+    exclusive_ports = False
+
+    def __init__(self, settings: DockerSettings, installation: str, state_dir: Path) -> None:  # noqa: ARG002
+        self._settings = settings
+        self._installation = installation
+        self._network = settings.network or f"orchestrator-{installation}"
+        self._engine = Engine(settings.host)
+        self._prepared: dict[str, Prepared] = {}
+        self._published: bool | None = None
+
+    async def info(self) -> RuntimeInfo:
+        facts = await self._engine.call("ask the engine about itself", lambda api: api.info(), limit=LOOK_LIMIT)
+        devices = await nvidia_devices()
+        slots = {"cpu": float(facts["NCPU"]), "mem": float(facts["MemTotal"]), "cuda.device": float(len(devices))}
+        detail = {
+            "storage": str(facts.get("Driver", "")),
+            "cgroup": f"v{facts.get('CgroupVersion', '1')} ({facts.get('CgroupDriver', '')})",
+            "live restore": "on" if facts.get("LiveRestoreEnabled") else "off: routings end when the engine restarts",
+            "system": str(facts.get("OperatingSystem", "")),
+            "network": self._network,
+        }
+        return RuntimeInfo(self.name, str(facts.get("ServerVersion", "")), Group("default", slots, devices), detail)
+
+    async def observe(self) -> Sequence[Observed]:
+        waiting = frozenset(prepared.container for prepared in self._prepared.values() if prepared.waiting)
+        return await self._engine.call(
+            "look at the containers",
+            lambda api: observe.observe(api, self._installation, waiting),
+            limit=LOOK_LIMIT,
+        )
+
+    async def owns_listener(self, unit_id: str, port: int) -> bool:  # noqa: ARG002
+        return True
+
+    async def events(self) -> AsyncIterator[str]:
+        filters = {**observe.ours(self._installation), "type": ["container"], "event": list(EVENTS)}
+
+        def source(api: docker.APIClient) -> CancellableStream[Any]:
+            return api.events(filters=filters, decode=True)
+
+        async with contextlib.aclosing(self._engine.stream("follow the engine's events", source)) as batches:
+            async for batch in batches:
+                for unit_id in dict.fromkeys(event["Actor"]["Attributes"].get(options.ROUTING, "") for event in batch):
+                    yield unit_id
+        raise Unavailable("cannot follow the engine's events: it ended them", code="engine_unavailable")
+
+    async def ensure_image(self, unit: Unit, progress: Callable[[PullProgress], None]) -> str:
+        return await images.ensure(self._engine, self._image(unit), self._settings.pull, progress)
+
+    async def create(self, unit: Unit) -> Created:
+        image = self._image(unit)
+        await self.remove(unit.id)
+        place = await self._place()
+        doing = f"create the container of {unit.service}"
+        try:
+            container = await self._engine.call(
+                doing, lambda api: preparing.create(api, unit, image, gate.ENTRYPOINT, unit.spec.model_path, place)
+            )
+            prepared = await self._engine.call(doing, lambda api: preparing.prepare(api, unit, container))
+        except BaseException:
+            await asyncio.shield(self._discard(unit.id))
+            raise
+        self._prepared[unit.id] = prepared
+        return Created(container, unit.spec.port)
+
+    def sandbox(self, unit_id: str) -> ContainerSandbox:
+        return ContainerSandbox(self._engine, self._preparation(unit_id))
+
+    async def start(self, unit_id: str, command: Command) -> None:
+        prepared = self._preparation(unit_id)
+        doing = f"start {prepared.unit.service}"
+        own = command.argv is None and command.text is None
+        folder = prepared.own_folder if own else prepared.unit.spec.model_path
+        async with prepared.lock:
+            argv = await self._engine.call(doing, lambda api: self._argv(api, prepared, command, folder))
+            if prepared.shell:
+                await self._engine.call(doing, lambda api: _open(api, prepared, argv, folder))
+            else:
+                await self._start_anew(prepared, argv, folder)
+        del self._prepared[unit_id]
+
+    async def stop(self, unit_id: str, grace: float) -> None:
+        with contextlib.suppress(NotFound):
+            await ending.stop(self._engine, await self._container(unit_id), grace)
+
+    async def remove(self, unit_id: str) -> None:
+        self._prepared.pop(unit_id, None)
+        await self._engine.call("remove a container", lambda api: self._remove_all(api, unit_id))
+
+    async def logs(
+        self, unit_id: str, *, follow: bool = False, tail: int | None = None, since: float | None = None
+    ) -> AsyncIterator[LogLine]:
+        container = await self._container(unit_id)
+        prepared = self._prepared.get(unit_id)
+        if prepared is not None and prepared.notes and not follow:
+            for line in prepared.notes[-tail:] if tail else prepared.notes:
+                if since is None or line.time >= since:
+                    yield line
+            return
+        async with contextlib.aclosing(
+            logs.lines(self._engine, container, follow=follow, tail=tail, since=since)
+        ) as lines:
+            async for line in lines:
+                yield line
+
+    async def close(self) -> None:
+        self._prepared.clear()
+        await self._engine.close()
+
+    # --- parts ------------------------------------------------------------------------------------------------------
+
+    def _image(self, unit: Unit) -> str:
+        if not unit.spec.image:
+            raise RuntimeFailure(
+                f"cannot start {unit.service}: it names no image",
+                hint="set deployment.image, or image under [defaults] in config.toml",
+                code="no_image",
+            )
+        return self._settings.image_aliases.get(unit.spec.image, unit.spec.image)
+
+    def _preparation(self, unit_id: str) -> Prepared:
+        if (prepared := self._prepared.get(unit_id)) is None:
+            raise NotFound(f"cannot find a container of routing {unit_id} that waits for its start")
+        return prepared
+
+    async def _container(self, unit_id: str) -> str:
+        found = await self._engine.call("look for a container", lambda api: self._containers(api, unit_id))
+        if not found:
+            raise NotFound(f"cannot find a container of routing {unit_id}")
+        return found[0]
+
+    def _containers(self, api: docker.APIClient, unit_id: str) -> list[str]:
+        found = api.containers(all=True, filters=observe.ours(self._installation, unit_id))
+        return [str(container["Id"]) for container in found]
+
+    def _remove_all(self, api: docker.APIClient, unit_id: str) -> None:
+        for container in self._containers(api, unit_id):
+            ending.remove(api, container)
+
+    async def _discard(self, unit_id: str) -> None:
+        with contextlib.suppress(
+            Unavailable, RuntimeFailure
+        ):  # what is left has our labels: an orphan of the next look
+            await self.remove(unit_id)
+
+    async def _place(self) -> Place:
+        def find(api: docker.APIClient) -> Place:
+            if self._published is None:
+                self._published = not network.reached_by_ip(api.base_url, api.info())
+            network.ensure_network(api, self._network, self._installation)
+            return Place(self._installation, self._network, api.api_version, self._published)
+
+        return await self._engine.call("prepare the network", find)
+
+    def _argv(self, api: docker.APIClient, prepared: Prepared, command: Command, folder: str) -> list[str]:
+        argv = gate.argv_of(api, prepared.container, command, prepared.own)
+        gate.check_program(api, prepared.container, argv[0], folder, prepared.path)
+        return argv
+
+    async def _start_anew(self, prepared: Prepared, argv: Sequence[str], folder: str) -> None:
+        """Without a shell there is no gate: the same container again, with its argv, and what was put into it."""
+        unit, place = prepared.unit, await self._place()
+        image = self._image(unit)
+
+        def again(api: docker.APIClient) -> None:
+            ending.remove(api, prepared.container)
+            prepared.container = preparing.create(api, unit, image, argv, folder, place)
+            preparing.make_home(api, prepared.container, prepared)
+            for action in prepared.replay:
+                action(api, prepared.container)
+            api.start(prepared.container)
+
+        await self._engine.call(f"start {unit.service}", again)
+
+
+def _open(api: docker.APIClient, prepared: Prepared, argv: Sequence[str], folder: str) -> None:
+    gate.open_gate(api, prepared.container, argv, folder, [note.text for note in prepared.notes])
+    api.start(prepared.container)  # does nothing where it waits behind its gate
