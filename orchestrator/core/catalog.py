@@ -21,10 +21,10 @@ MANY = 3
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One model folder as read. `specs` of an invalid definition are empty; `name` is shown where no spec is known."""
+    """One model folder as read. `specs` of an invalid definition are empty; `names` of its services all the same."""
 
     folder: str
-    name: str
+    names: tuple[str, ...]
     digest: str
     specs: tuple[ServiceSpec, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -66,8 +66,8 @@ def reconcile(
     seen: dict[str, Service] = {}
     broken: list[Broken] = []
     for entry in sorted(listed, key=lambda e: e.folder):
-        if not entry.specs and not any(s.folder == entry.folder for s in from_folders):
-            broken.append(Broken(entry.folder, entry.name, entry.problems))
+        if not is_valid(entry.problems) and not any(s.folder == entry.folder for s in from_folders):
+            broken += [Broken(entry.folder, name, entry.problems) for name in entry.names]
         for spec in entry.specs:
             if (entry.folder, spec.model_name) in hidden:
                 continue

@@ -229,14 +229,14 @@ def _start(
         return
     crowded = ""
     for routing_id, said in [*((r.id, r.wait_cause) for r in waiting), *(("", "") for _ in range(new))]:
-        found = look.ledger.reserve(service.spec.routing)
+        found = look.world.refused.get(service.id) or look.ledger.reserve(service.spec.routing)
         if isinstance(found, str):
             crowded = found
             if found != said:
                 look.do(Wait(service.id, service.revision, found, routing_id))
         else:
             look.do(StartRouting(service.id, service.revision, found, _start_cause(service, routings), routing_id))
-    if crowded:
+    if crowded and service.id not in look.world.refused:
         _make_room(look, old, routings)
 
 

@@ -221,6 +221,8 @@ class World:
     orphans: tuple[Observed, ...] = ()
     """Containers of this installation that no record claims."""
     observed_ok: bool = True
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Service id to why none of its routings can be started here (`no image`)."""
     exclusive: frozenset[str] = frozenset()
     """Ids of services whose routings cannot run side by side (a fixed port in a shared port space): stop, then start."""
 

@@ -1,0 +1,213 @@
+"""`serve`: the daemon from lock to farewell. SIGTERM or SIGINT ends the daemon; routings and gateway stay, unless it
+is ephemeral."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import structlog
+
+from orchestrator import __version__
+from orchestrator.api.app import build_app
+from orchestrator.api.app import serve as serve_api
+from orchestrator.api.metrics import Metrics
+from orchestrator.api.middlewares import admin_token as authenticate
+from orchestrator.app.control import DaemonControl, Parts
+from orchestrator.app.ending import end_everything
+from orchestrator.app.logging import configure
+from orchestrator.app.tries import Tries
+from orchestrator.auth import KeyRing, admin_token
+from orchestrator.core.errors import OrchestratorError, Unavailable
+from orchestrator.core.ports import Gateway, Runtime, RuntimeInfo
+from orchestrator.executor import Executor, Launcher
+from orchestrator.gateway import HAProxyGateway
+from orchestrator.runtimes import open_runtime
+from orchestrator.runtimes.host import host_capacity
+from orchestrator.scheduler.clock import SteadyClock
+from orchestrator.scheduler.facts import Facts
+from orchestrator.scheduler.groups import resource_groups
+from orchestrator.scheduler.journal import Journal
+from orchestrator.scheduler.loop import Loop
+from orchestrator.scheduler.notify import Notifier
+from orchestrator.scheduler.reader import FolderReader
+from orchestrator.scheduler.tokens import Tokens
+from orchestrator.scheduler.wakeups import guard_gateway, periodic, watch_engine, watch_folders
+from orchestrator.settings import Settings
+from orchestrator.store import StateLock, Store
+
+LOG = structlog.get_logger("orchestrator")
+EVENTS_KEPT = 100_000
+EVENTS_AGE = 30 * 86400.0
+SIDE_FILES = frozenset(
+    {"model-definition.yaml", "model-definition.yml", "deployment-config.yaml", "service-definition.toml"}
+)
+
+
+def serve(settings: Settings, *, ephemeral: bool = False) -> int:
+    """Run the daemon until it is told to end; the exit code."""
+    configure(settings.log)
+    notifier = Notifier.from_environment(os.environ)
+    try:
+        lock = StateLock.take(settings.state_dir)
+        try:
+            asyncio.run(_serve(settings, ephemeral, notifier))
+        finally:
+            lock.release()
+    except OrchestratorError as error:
+        LOG.error("daemon.failed", cause=error.message, hint=error.hint)
+        return 2 if error.code == "invalid_input" else 1
+    return 0
+
+
+async def _serve(settings: Settings, ephemeral: bool, notifier: Notifier) -> None:
+    stop = asyncio.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(sign, stop.set)
+    async with compose(settings) as parts:
+        app = build_app(DaemonControl(parts), authenticate(admin_token(settings.state_dir)), listen=settings.api.listen)
+        runner = await serve_api(app, settings.api.listen)
+        try:
+            await _run(parts, notifier, stop)
+        finally:
+            notifier.stopping("ending")
+            await runner.cleanup()
+            await parts.loop.close()
+            if ephemeral:
+                await end_everything(parts)
+    LOG.info("daemon.ended", ephemeral=ephemeral)
+
+
+@asynccontextmanager
+async def compose(settings: Settings) -> AsyncIterator[Parts]:
+    """The daemon's parts, opened in order and closed in reverse."""
+    clock = SteadyClock()
+    store = await Store.open(settings.store.url, settings.state_dir)
+    runtime: Runtime | None = None
+    gateway: Gateway | None = None
+    try:
+        runtime, reason = await open_runtime(settings, store.installation, settings.state_dir)
+        info = await _info(runtime)
+        keys = KeyRing.open(settings.state_dir)
+        gateway = HAProxyGateway(settings.gateway, settings.state_dir, keys.signing_keys)
+        journal = Journal(store, clock)
+        facts = Facts(
+            store,
+            clock,
+            resource_groups(settings.resource_groups, info.capacity),
+            shared_ports=runtime.exclusive_ports,
+            needs_image=runtime.name == "docker",
+        )
+        await facts.load()
+        launcher = Launcher(runtime, settings.secrets_path)
+        executor = Executor(runtime, gateway, launcher, clock, journal.emit)
+        reader = FolderReader(settings, runtime.name, facts, journal, clock)
+        metrics = Metrics(__version__)
+        loop = Loop(facts, reader, runtime, gateway, executor, journal, clock, metrics.looked)
+        tries = Tries(settings, runtime, launcher, loop.prober, clock, loop.tries, facts.world)
+        LOG.info("daemon.started", pid=os.getpid(), runtime=runtime.name, why=reason, state_dir=str(settings.state_dir))
+        yield Parts(
+            settings=settings,
+            store=store,
+            runtime=runtime,
+            info=info,
+            runtime_reason=reason,
+            gateway=gateway,
+            gateway_url=settings.gateway.public_url.rstrip("/") or f"http://{_reachable(settings.gateway.listen)}",
+            keys=keys,
+            clock=clock,
+            journal=journal,
+            reader=reader,
+            loop=loop,
+            tokens=Tokens(store, keys, gateway, journal, clock),
+            tries=tries,
+            metrics=metrics,
+            started_at=clock.now(),
+        )
+        await journal.flush()
+    finally:
+        if gateway is not None:
+            await gateway.close()
+        if runtime is not None:
+            await runtime.close()
+        await store.close()
+
+
+async def _info(runtime: Runtime) -> RuntimeInfo:
+    """An engine that is down now is observed as soon as it answers; until then its host is taken to be this one."""
+    try:
+        return await runtime.info()
+    except OrchestratorError as error:
+        LOG.error("engine.down", cause=error.message, hint=error.hint)
+        return RuntimeInfo(runtime.name, "", await host_capacity())
+
+
+def _reachable(listen: str) -> str:
+    """An address that a client on this host can use."""
+    host, _, port = listen.rpartition(":")
+    return f"{'127.0.0.1' if host in ('', '0.0.0.0', '[::]', '*') else host}:{port}"
+
+
+async def _run(parts: Parts, notifier: Notifier, stop: asyncio.Event) -> None:
+    """Everything that goes on until `stop` is set. A part that breaks ends the daemon: systemd starts it anew."""
+    fed = asyncio.Event()
+    loop, gateway = parts.loop, parts.gateway
+    await _start_gateway(parts)
+    timers = periodic(loop.rescan, loop.wake, lambda: _housekeeping(parts))
+
+    async def gateway_lost(cause: str) -> None:
+        await parts.journal.emit("gateway.lost", "", "", cause, {})
+
+    def gateway_restarted() -> None:
+        loop.republish()
+
+    files = SIDE_FILES | {f.definition for f in parts.settings.folders.values() if f.definition}
+    work: dict[str, Coroutine[Any, Any, None]] = {
+        "journal": parts.journal.run(),
+        "loop": loop.run(fed),
+        "watchdog": _feed(notifier, fed),
+        "folders": watch_folders(parts.settings.models_dirs, lambda: files, loop.rescan),
+        "engine": watch_engine(parts.runtime, loop.wake),
+        "gateway": guard_gateway(gateway, gateway_restarted, gateway_lost),
+    }
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(what, name=name) for name, what in work.items()]
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+    finally:
+        timers.shutdown(wait=False)
+
+
+async def _start_gateway(parts: Parts) -> None:
+    """A gateway that cannot start does not keep the daemon down: it is tried again, and said."""
+    try:
+        await parts.gateway.start()
+        await parts.tokens.publish()
+    except OrchestratorError as error:
+        LOG.error("gateway.start_failed", cause=error.message, hint=error.hint)
+
+
+async def _feed(notifier: Notifier, fed: asyncio.Event) -> None:
+    """Ready after the first look; then every look feeds the watchdog."""
+    await fed.wait()
+    notifier.ready("watching")
+    while True:
+        notifier.alive()
+        fed.clear()
+        await fed.wait()
+
+
+async def _housekeeping(parts: Parts) -> None:
+    with suppress(Unavailable):
+        await parts.tokens.touch(await parts.gateway.token_uses())
+    try:
+        await parts.tokens.housekeeping()
+        await parts.store.prune_events(EVENTS_KEPT, parts.clock.wall() - EVENTS_AGE)
+    except OrchestratorError as error:
+        LOG.error("housekeeping.failed", cause=error.message, hint=error.hint)

@@ -1,0 +1,205 @@
+"""`validate --try`: a definition really run in a scratch routing, each step told as it happens, always cleaned up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, Protocol
+from uuid import uuid4
+
+from orchestrator.actions import ActionFailed
+from orchestrator.core.capacity import Ledger
+from orchestrator.core.errors import InvalidInput, OrchestratorError, RuntimeFailure
+from orchestrator.core.explain import FAILURE_HINTS
+from orchestrator.core.health import fold, gap
+from orchestrator.core.loading import deployment_from_mapping
+from orchestrator.core.ports import Clock, PullProgress, Runtime
+from orchestrator.core.problems import is_valid
+from orchestrator.core.spec import ServiceSpec
+from orchestrator.core.state import Observed, ProbeState, Reservation, World
+from orchestrator.core.symptoms import exit_meaning
+from orchestrator.core.views import TryEvent, TryRequest, instant
+from orchestrator.executor import Launch, Launcher
+from orchestrator.folders import read_folder
+from orchestrator.scheduler.prober import Prober, Target
+from orchestrator.settings import Settings
+
+LOG_TAIL = 50
+STOP_GRACE = 5.0
+
+State = Literal["started", "passed", "failed", "info"]
+
+
+class Tell(Protocol):
+    def __call__(
+        self, step: str, state: State, message: str = "", detail: Mapping[str, object] | None = None
+    ) -> None: ...
+
+
+class Tries:
+    """`mine`: where the ids of tries under way are kept, so that the loop does not take them for orphans."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        runtime: Runtime,
+        launcher: Launcher,
+        prober: Prober,
+        clock: Clock,
+        mine: set[str],
+        world: Callable[[], World],
+    ) -> None:
+        self._settings = settings
+        self._runtime = runtime
+        self._launcher = launcher
+        self._prober = prober
+        self._clock = clock
+        self._mine = mine
+        self._world = world
+
+    async def run(self, request: TryRequest) -> AsyncGenerator[TryEvent, None]:
+        """The last event's state is the result. Closed early, it cleans up all the same."""
+        queue: asyncio.Queue[TryEvent | None] = asyncio.Queue()
+
+        def tell(step: str, state: State, message: str = "", detail: Mapping[str, object] | None = None) -> None:
+            at = instant(self._clock.wall())
+            queue.put_nowait(TryEvent(step=step, state=state, message=message, detail=dict(detail or {}), at=at))
+
+        async def work() -> None:
+            try:
+                await self._attempt(request, tell)
+            finally:
+                queue.put_nowait(None)
+
+        task = asyncio.create_task(work(), name="try")
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+            await task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _attempt(self, request: TryRequest, tell: Tell) -> None:
+        try:
+            spec = await asyncio.to_thread(self._read, request)
+            tell("definition", "passed", f"{spec.name}: valid")
+            reservation = self._reserve(spec)
+        except OrchestratorError as error:
+            tell("result", "failed", error.message, {"code": error.code, "hint": error.hint})
+            return
+        unit = f"try-{uuid4().hex[:8]}"
+        self._mine.add(unit)
+        failure: tuple[str, dict[str, object]] | None = None
+        try:
+            failure = await self._in_scratch(unit, spec, reservation, tell)
+        finally:
+            tell("cleanup", "started", "ending the scratch routing")
+            left = await self._clean(unit)
+            self._mine.discard(unit)
+        tell("cleanup", "failed" if left else "passed", left or "nothing of it is left")
+        if failure is None:
+            tell(
+                "result",
+                "passed",
+                "the first pass of its health check" if spec.health else "its port accepts connections",
+            )
+        else:
+            tell("result", "failed", *failure)
+
+    async def _in_scratch(
+        self, unit: str, spec: ServiceSpec, reservation: Reservation, tell: Tell
+    ) -> tuple[str, dict[str, object]] | None:
+        """Launch and probe; why it failed, with what explains it. None: it passed."""
+
+        async def report(step: str, cause: str, detail: Mapping[str, object]) -> None:
+            name, _, state = step.partition(".")
+            states: Mapping[str, State] = {"started": "started", "failed": "failed"}
+            tell(name, states.get(state, "passed"), cause, detail)
+
+        def progress(seen: PullProgress) -> None:
+            tell("image", "info", f"fetching {seen.image}", {"current": seen.current, "total": seen.total})
+
+        try:
+            launch = Launch(unit, spec.name, spec.routing, reservation, spec.stop_grace, "try")
+            await self._launcher.launch(launch, report, progress)
+            await self._probe(unit, spec, tell)
+        except OrchestratorError as error:
+            tail = error.tail if isinstance(error, ActionFailed) else await self._tail(unit, spec)
+            hint = error.hint or FAILURE_HINTS.get(error.code, "")
+            text = self._launcher.masked(spec.routing, error.message)
+            return text, {"code": error.code, "hint": hint, "log_tail": list(tail)}
+        return None
+
+    async def _probe(self, unit: str, spec: ServiceSpec, tell: Tell) -> None:
+        """Until the first pass. Raises `RuntimeFailure` when it ends before, or at start_timeout."""
+        started, state = self._clock.now(), ProbeState()
+        while not state.passed_once:
+            seen = await self._observed(unit)
+            target = Target(unit, seen.host, seen.port, spec.health, started)
+            result = await self._prober.probe(target, owned=True)
+            if result.message != state.last_message:
+                tell("probe", "passed" if result.ok else "info", result.message)
+            state = fold(state, result, spec.health, started)
+            if not state.passed_once and self._clock.now() - started > spec.start_timeout:
+                text = f"not HEALTHY within {spec.start_timeout:g} s: {state.last_message}"
+                raise RuntimeFailure(text, code="start_timeout")
+            await asyncio.sleep(gap(state, spec.health, started, self._clock.now()) or 0)
+
+    async def _observed(self, unit: str) -> Observed:
+        seen = next((o for o in await self._runtime.observe() if o.routing == unit), None)
+        if seen is None:
+            raise RuntimeFailure("its container is gone", code="removed")
+        if seen.state == "exited":
+            code, hint = exit_meaning(seen.exit_code)
+            if seen.oom:
+                code, hint = "oom_killed", "raise deployment.resources.mem"
+            raise RuntimeFailure(
+                f"it ended with exit code {seen.exit_code} before its first pass", hint=hint, code=code
+            )
+        return seen
+
+    def _read(self, request: TryRequest) -> ServiceSpec:
+        """Raises `InvalidInput` with every error of the definition."""
+        path = Path(request.folder)
+        file = path if path.is_file() else None
+        told = {"image": request.image, "environ": dict(request.environ), "resources": dict(request.resources)}
+        launch, problems = deployment_from_mapping({k: v for k, v in told.items() if v}, "--try")
+        reading = read_folder(
+            path.parent if file else path, self._settings, runtime=self._runtime.name, file=file, launch=launch
+        )
+        wrong = [str(p) for p in (*problems, *reading.problems) if p.severity == "error"]
+        if wrong or not is_valid(reading.problems):
+            raise InvalidInput(
+                "\n".join(wrong), code="definition_invalid", hint="`orchestrator validate` shows the places"
+            )
+        for spec in reading.services:
+            if request.model in (None, spec.model_name, spec.name):
+                return spec
+        raise InvalidInput(f"{path} defines no service" + (f" {request.model!r}" if request.model else ""))
+
+    def _reserve(self, spec: ServiceSpec) -> Reservation:
+        world = self._world()
+        found = Ledger(world.groups, world.routings.values()).reserve(spec.routing)
+        if isinstance(found, str):
+            raise RuntimeFailure(found, code="no_capacity", hint="a try needs as much room as a routing")
+        return found
+
+    async def _tail(self, unit: str, spec: ServiceSpec) -> tuple[str, ...]:
+        lines: list[str] = []
+        with suppress(OrchestratorError, TimeoutError):
+            async with asyncio.timeout(10):
+                async for line in self._runtime.logs(unit, tail=LOG_TAIL):
+                    lines.append(line.text)
+        return tuple(self._launcher.masked(spec.routing, "\n".join(lines)).splitlines())
+
+    async def _clean(self, unit: str) -> str:
+        """Why something is left; empty: nothing is."""
+        try:
+            await self._runtime.stop(unit, STOP_GRACE)
+            await self._runtime.remove(unit)
+        except OrchestratorError as error:
+            return error.message
+        return ""

@@ -1,0 +1,198 @@
+"""From facts to the views that API, CLI and page show. Pure; the only place where statuses meet words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.core import backoff
+from orchestrator.core.catalog import Broken
+from orchestrator.core.events import Event
+from orchestrator.core.explain import Cause, ExplainFacts, explain
+from orchestrator.core.problems import Problem
+from orchestrator.core.state import Routing, RoutingStatus, Service, ServiceStatus
+from orchestrator.core.status import is_shown, routing_status, service_status
+from orchestrator.core.views import (
+    CauseView,
+    EventView,
+    ProblemView,
+    RoutingView,
+    ServiceDetail,
+    ServiceView,
+    instant,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What holds for all services at once. Times in steady seconds."""
+
+    now: float
+    gateway_url: str
+    """Without a trailing slash."""
+    engine_down: str = ""
+    gateway_down: str = ""
+    gateway_problems: Mapping[str, str] = field(default_factory=dict)
+    """Service name to what the gateway could not grant."""
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    """Revision hash to its number, where known."""
+
+
+def service_view(service: Service, routings: Sequence[Routing], around: Surroundings) -> ServiceView:
+    """`routings`: all of the service, records included."""
+    status = service_status(service, routings)
+    causes = causes_of(service, routings, around) if status is not ServiceStatus.HEALTHY or service.problems else ()
+    return ServiceView(
+        id=service.id,
+        name=service.name,
+        status=status,
+        desired_routing_count=service.desired,
+        healthy=sum(routing_status(r) is RoutingStatus.HEALTHY for r in routings),
+        revision=f"{service.revision_number}",
+        endpoint=endpoints(service, around)[0],
+        source=service.source,
+        problems=tuple(problem_view(p) for p in service.problems),
+        open_to_public=service.spec.open_to_public,
+        override_desired=service.override_desired,
+        desired_in_file=service.spec.desired,
+        held=service.held,
+        folder=service.folder,
+        model=service.model,
+        cause=causes[0].message if causes else "",
+        created_at=instant(service.created_at),
+    )
+
+
+def broken_view(broken: Broken, around: Surroundings) -> ServiceView:
+    """A folder of which only an invalid definition is known: it has no id yet."""
+    first = next((p for p in broken.problems if p.severity == "error"), None)
+    return ServiceView(
+        id="",
+        name=broken.name,
+        status=ServiceStatus.INVALID,
+        desired_routing_count=0,
+        healthy=0,
+        revision="",
+        endpoint=f"{around.gateway_url}/inference/{broken.name}",
+        source="folder",
+        problems=tuple(problem_view(p) for p in broken.problems),
+        folder=broken.folder,
+        cause=str(first) if first else "its definition does not validate",
+    )
+
+
+def service_detail(
+    service: Service, routings: Sequence[Routing], events: Sequence[Event], around: Surroundings
+) -> ServiceDetail:
+    summary = service_view(service, routings, around)
+    next_try = backoff.next_try_at(service.attempts, service.revision, service.id)
+    shown = [r for r in routings if is_shown(r, service)]
+    return ServiceDetail(
+        **dict(summary),
+        revision_number=service.revision_number,
+        owner=service.owner,
+        project=service.project,
+        endpoints=endpoints(service, around),
+        spec=service.spec.model_dump(mode="json"),
+        routings=tuple(routing_view(r, around) for r in shown),
+        events=tuple(event_view(e) for e in events),
+        attempts=service.attempts.count if service.attempts.revision == service.revision else 0,
+        next_try_at=instant(next_try) if next_try > around.now else None,
+    )
+
+
+def routing_view(routing: Routing, around: Surroundings) -> RoutingView:
+    seen, status = routing.observed, routing_status(routing)
+    failure = routing.failure
+    return RoutingView(
+        id=routing.id,
+        service=routing.service,
+        revision=str(around.numbers.get(routing.revision, routing.revision)),
+        status=status,
+        address=f"{seen.host}:{seen.port}" if seen is not None and seen.port else "",
+        runtime_id=seen.runtime_id[:12] if seen is not None else "",
+        created_at=instant(routing.created_at),
+        healthy_since=instant(routing.probe.healthy_since)
+        if status is RoutingStatus.HEALTHY and routing.probe.healthy_since is not None
+        else None,
+        cause=_routing_cause(routing, status),
+        devices=routing.reservation.devices if routing.reservation else (),
+        exit_code=failure.exit_code if failure else None,
+        oom=failure.oom if failure else False,
+    )
+
+
+def _routing_cause(routing: Routing, status: RoutingStatus) -> str:
+    match status:
+        case RoutingStatus.FAILED_TO_START:
+            return routing.failure.message if routing.failure else ""
+        case RoutingStatus.TERMINATING:
+            return routing.stop_cause
+        case RoutingStatus.UNHEALTHY:
+            paused = routing.observed is not None and routing.observed.state == "paused"
+            return "its container is paused" if paused else routing.probe.last_message
+        case RoutingStatus.PROVISIONING:
+            waits = routing.wait_cause if routing.reservation is None else ""
+            return waits or (routing.probe.last_message if routing.started_at else "") or routing.cause
+        case RoutingStatus.HEALTHY:
+            return routing.cause
+
+
+def causes_of(service: Service, routings: Sequence[Routing], around: Surroundings) -> tuple[Cause, ...]:
+    facts = ExplainFacts(
+        service=service,
+        status=service_status(service, routings),
+        routings=routings,
+        now=around.now,
+        engine_down=around.engine_down,
+        gateway_down=around.gateway_down,
+        gateway_problem=around.gateway_problems.get(service.name, ""),
+    )
+    return explain(facts)
+
+
+def endpoints(service: Service, around: Surroundings) -> tuple[str, ...]:
+    """All addresses of a service, the one below the gateway's first."""
+    own = service.spec.endpoint
+    scheme, _, rest = around.gateway_url.partition("://")
+    host, _, port = rest.partition("/")[0].rpartition(":")
+    found = [f"{around.gateway_url}/inference/{service.name}"]
+    if own.port is not None:
+        found.append(f"{scheme}://{host or port}:{own.port}")
+    if own.host is not None:
+        found.append(f"{scheme}://{own.host}" + (f":{port}" if host else ""))
+    return tuple(found)
+
+
+def event_view(event: Event) -> EventView:
+    return EventView(
+        time=instant(event.time),
+        kind=event.kind,
+        service=event.service,
+        routing=event.routing,
+        cause=event.cause,
+        detail=dict(event.detail),
+        seq=event.seq,
+    )
+
+
+def cause_view(cause: Cause) -> CauseView:
+    return CauseView(
+        code=cause.code, message=cause.message, hint=cause.hint, routing=cause.routing, log_tail=cause.log_tail
+    )
+
+
+def problem_cause(problem: Problem) -> CauseView:
+    return CauseView(code="definition_invalid", message=str(problem), hint=problem.hint)
+
+
+def problem_view(problem: Problem) -> ProblemView:
+    return ProblemView(
+        severity=problem.severity,
+        file=problem.file,
+        line=problem.line,
+        column=problem.column,
+        path=problem.path,
+        message=problem.message,
+        hint=problem.hint,
+    )

@@ -1,0 +1,164 @@
+"""Model folders into wanted services: reads them in a thread, has `core.catalog` decide, stores what changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from orchestrator.core.catalog import Catalog, Listed, reconcile, update
+from orchestrator.core.errors import InvalidInput
+from orchestrator.core.loading import deployment_from_mapping
+from orchestrator.core.ports import Clock
+from orchestrator.core.problems import Problem, is_valid
+from orchestrator.core.state import Service
+from orchestrator.core.views import LaunchRequest
+from orchestrator.folders import Reading, Scanner, read_folder
+from orchestrator.scheduler.facts import Facts
+from orchestrator.scheduler.journal import Journal
+from orchestrator.settings import Settings
+
+
+class FolderReader:
+    def __init__(self, settings: Settings, runtime: str, facts: Facts, journal: Journal, clock: Clock) -> None:
+        self._settings = settings
+        self._runtime = runtime
+        self._facts = facts
+        self._journal = journal
+        self._clock = clock
+        self._scanner = Scanner(settings, runtime)
+        self.wake_at: float | None = None
+
+    def due(self, now: float) -> bool:
+        return self.wake_at is not None and now >= self.wake_at
+
+    async def read(self) -> None:
+        """One scan of all models_dirs, and of the folders of services that were started by hand."""
+        scan = await asyncio.to_thread(self._scanner.scan)
+        listed = [_listed(r) for r in scan.readings.values()]
+        services = list(self._facts.services.values())
+        now = self._clock.now()
+        found = reconcile(listed, scan.unreadable, services, self._facts.removed, now, lambda: str(uuid4()))
+        for mark in found.returned:
+            await self._facts.unmark_removed(mark.folder, mark.model)
+        await self._tell_broken(found)
+        for service in found.changed:
+            await self._put(service)
+        for service in [s for s in services if s.source == "api" and not s.removing]:
+            await self._put(await self._reread(service))
+        self.wake_at = found.wake_at
+
+    async def launched(self, request: LaunchRequest, folder: Path) -> tuple[Reading, Mapping[str, Any]]:
+        """What `folder` says with `request` laid over it. Raises `InvalidInput` with every problem."""
+        launch = request.model_dump(mode="json", exclude_defaults=True)
+        reading = await asyncio.to_thread(self._read_launched, folder, launch)
+        if not is_valid(reading.problems):
+            errors = [str(p) for p in reading.problems if p.severity == "error"]
+            hint = f"`orchestrator validate {folder}` shows the places"
+            raise InvalidInput(f"cannot start {folder}: " + "; ".join(errors), hint=hint, code="definition_invalid")
+        if not reading.services:
+            hint = "write a model-definition.yml with a `service` into it"
+            raise InvalidInput(f"cannot start {folder}: it defines no service", hint=hint)
+        return reading, launch
+
+    def _read_launched(self, folder: Path, launch: Mapping[str, Any]) -> Reading:
+        deployment, problems = deployment_from_mapping(_deployment(launch), "start")
+        definition = launch.get("definition")
+        reading = read_folder(folder, self._settings, runtime=self._runtime, launch=deployment, definition=definition)
+        if problems:
+            reading = replace(reading, problems=(*reading.problems, *problems), services=())
+        if reading.file is None and not reading.problems:
+            gone = Problem("error", str(folder), 0, 0, "", "there is no model-definition.yml in it")
+            reading = replace(reading, problems=(gone,))
+        return reading
+
+    async def _reread(self, service: Service) -> Service:
+        """A service that was started by hand, with its folder's definition as it is now."""
+        reading = await asyncio.to_thread(self._read_launched, Path(service.folder), service.launch or {})
+        spec = next((s for s in reading.services if s.model_name == service.model), None)
+        if spec is None or spec.name != service.name:
+            gone = Problem("error", service.folder, 0, 0, "", f"it has no model {service.model!r} any more")
+            problems = reading.problems if not is_valid(reading.problems) else (gone,)
+            return replace(self._facts.services.get(service.id, service), problems=problems)
+        return update(self._facts.services.get(service.id, service), spec, reading.digest, reading.problems)
+
+    async def _put(self, service: Service) -> None:
+        before = self._facts.services.get(service.id)
+        if before == service:
+            return
+        kind, cause = _what_happened(before, service)
+        stored = await self._facts.put_service(service, cause)
+        detail = {"revision": stored.revision_number, "folder": stored.folder}
+        if kind == "service.invalid":
+            detail["problems"] = "\n".join(str(p) for p in service.problems[:20])
+        if kind:
+            await self._journal.emit(kind, service.name, "", cause, detail)
+
+    async def _tell_broken(self, found: Catalog) -> None:
+        known = set(self._facts.broken)
+        for broken in found.broken:
+            if broken not in known:
+                first = next((str(p) for p in broken.problems if p.severity == "error"), "")
+                await self._journal.emit("service.invalid", broken.name, "", first, {"folder": broken.folder})
+        self._facts.broken = found.broken
+
+
+def _listed(reading: Reading) -> Listed:
+    return Listed(reading.folder, reading.names, reading.digest, reading.services, reading.problems)
+
+
+def _what_happened(before: Service | None, now: Service) -> tuple[str, str]:
+    """Kind and cause of the event; an empty kind: nothing worth telling."""
+    if before is None:
+        return "service.added", f"its definition appeared in {now.folder}"
+    if now.removing and not before.removing:
+        return "service.removing", "its definition is gone"
+    if now.held and now.held != before.held:
+        return "service.held", f"{now.held}; it keeps running until `orchestrator confirm-removal`"
+    if now.vanished_since is not None and before.vanished_since is None:
+        return "service.vanished", "its definition is gone; it ends in 5 s unless it comes back"
+    if now.vanished_since is None and before.vanished_since is not None:
+        return "service.returned", "its definition is back"
+    if not is_valid(now.problems) and now.problems != before.problems:
+        first = next(str(p) for p in now.problems if p.severity == "error")
+        return "service.invalid", f"{first}; the last good revision keeps running"
+    if before.revision != now.revision:
+        return "service.changed", "its definition changed: new routings take over"
+    if before.spec != now.spec:
+        return "service.changed", "its definition changed: effective at once"
+    return "", ""
+
+
+def _deployment(launch: Mapping[str, Any]) -> dict[str, Any]:
+    """The launcher's fields under the names that a definition's `deployment` has."""
+    names = {
+        "name": "service_name",
+        "image": "image",
+        "count": "desired_routing_count",
+        "public": "open_to_public",
+        "environ": "environ",
+        "destination": "model_mount_destination",
+    }
+    found: dict[str, Any] = {ours: launch[theirs] for theirs, ours in names.items() if theirs in launch}
+    resources = {slot: launch[slot] for slot in ("cpu", "mem", "shm") if slot in launch} | launch.get("resources", {})
+    if resources:
+        found["resources"] = resources
+    if launch.get("mounts"):
+        found["extra_mounts"] = [_mount(text) for text in launch["mounts"]]
+    return found
+
+
+def _mount(text: str) -> dict[str, Any]:
+    """`SOURCE[:TARGET[:ro|rw]]`. Raises `InvalidInput`."""
+    source, *rest = text.split(":")
+    if len(rest) > 2 or (len(rest) == 2 and rest[1] not in ("ro", "rw")):
+        raise InvalidInput(f"cannot read the mount {text!r}", hint="write SOURCE[:TARGET[:ro|rw]]")
+    mount: dict[str, Any] = {"source": source}
+    if rest and rest[0]:
+        mount["target"] = rest[0]
+    if len(rest) == 2:
+        mount["read_only"] = rest[1] == "ro"
+    return mount
