@@ -9,13 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli import daemon, run, services, streams, tokens
+from orchestrator.cli import daemon, run, schema, services, streams, tokens, validate
 from orchestrator.cli.common import ERROR, INTERRUPTED, exit_code, with_common
 from orchestrator.cli.output import print_error
 from orchestrator.core.errors import OrchestratorError
 
 VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
-    "Begin": (("run", run.run), ("serve", daemon.serve), ("doctor", daemon.doctor)),
+    "Begin": (
+        ("run", run.run),
+        ("serve", daemon.serve),
+        ("validate", validate.validate),
+        ("schema", schema.schema),
+        ("doctor", daemon.doctor),
+    ),
     "Look": (
         ("status", daemon.status),
         ("ls", services.ls),

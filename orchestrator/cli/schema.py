@@ -8,10 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.core.definition import Deployment
-from orchestrator.core.schema import DRAFT, definition_schema, part_schema
-from orchestrator.settings import Settings
-
 
 class Which(StrEnum):
     DEFINITION = "definition"
@@ -27,12 +23,18 @@ def schema(
 
 def text_of(which: Which) -> str:
     """As `schemas/` keeps it."""
+    from orchestrator.core.schema import definition_schema
+
     made = definition_schema() if which is Which.DEFINITION else config_schema()
     return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
 
 
 def config_schema() -> dict[str, Any]:
     """Schema of config.toml; `[defaults]` takes the keys of `deployment`."""
+    from orchestrator.core.definition import Deployment
+    from orchestrator.core.schema import DRAFT, part_schema
+    from orchestrator.settings import Settings
+
     made = Settings.model_json_schema()
     deployment = part_schema(Deployment)
     inner = deployment.pop("$defs", {})

@@ -1,24 +1,17 @@
-"""`orchestrator validate`: all that is wrong in definitions, without a daemon and without starting anything."""
+"""`orchestrator validate`: all that is wrong in definitions, without a daemon; with --try, one of them really run.
+
+The verb's signature only: what it does is imported when it is done, so that other verbs start fast.
+"""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Sequence
-from dataclasses import asdict
-from io import TextIOWrapper
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from orchestrator.cli.common import ERROR, INVALID, OK, Common
-from orchestrator.cli.definitions import Unread, read_all
-from orchestrator.cli.output import clean, print_json
-from orchestrator.cli.render_problems import rendered
-from orchestrator.cli.resolved_view import resolved_view
-from orchestrator.core.problems import Problem, is_valid
-from orchestrator.folders import Reading
-from orchestrator.settings import load
+from orchestrator.cli.common import Common, pairs
+from orchestrator.core.errors import InvalidInput
 
 
 def validate(
@@ -28,67 +21,32 @@ def validate(
     ],
     show: Annotated[bool, typer.Option("--show", help="Also show what would run.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings make a definition invalid too.")] = False,
+    try_: Annotated[bool, typer.Option("--try", help="Really run PATH once, in a scratch routing.")] = False,
+    image: Annotated[str | None, typer.Option(help="Container image, with --try.")] = None,
+    env: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="With --try; repeatable.")] = None,
+    resource: Annotated[list[str] | None, typer.Option(metavar="SLOT=AMOUNT", help="As --env.")] = None,
     *,
     common: Common,
 ) -> None:
-    """Check definitions: every problem with its place. Nothing is started.
+    """Check definitions: every problem with its place. Nothing is started, but by --try.
 
-    Exit codes: 0 all valid, 2 something is invalid, 1 something could not be read.
+    Exit codes: 0 all valid, 2 something is invalid, 1 something could not be read, 4 a try failed.
+
+    Examples:
+      orchestrator validate --show models/
+      orchestrator validate --try models/echo --env LOG_LEVEL=debug
     """
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
-    found: list[Reading | Unread] = []
-    for one in read_all(paths, load(common.config)):
-        found.append(one)
-        if not common.json:
-            _print(one, show=show, strict=strict)
-    if common.json:
-        print_json([_as_json(one, show=show, strict=strict) for one in found])
-    elif len(found) > 1:
-        print(_summary(found, strict=strict))
-    raise typer.Exit(_exit_code(found, strict=strict))
+    if try_:
+        raise typer.Exit(_try(common, paths, image, env or [], resource or []))
+    from orchestrator.cli.verdicts import judge
+
+    raise typer.Exit(judge(paths, common, show=show, strict=strict))
 
 
-def _exit_code(found: Sequence[Reading | Unread], *, strict: bool) -> int:
-    if any(isinstance(one, Unread) for one in found):
-        return ERROR
-    return OK if all(_valid(one, strict=strict) for one in found) else INVALID
+def _try(common: Common, paths: list[str], image: str | None, env: list[str], resource: list[str]) -> int:
+    from orchestrator.cli.try_run import try_path
 
-
-def _valid(one: Reading | Unread, *, strict: bool) -> bool:
-    return isinstance(one, Reading) and is_valid(one.problems, strict=strict)
-
-
-def _summary(found: Sequence[Reading | Unread], *, strict: bool) -> str:
-    valid = sum(_valid(one, strict=strict) for one in found)
-    unread = sum(isinstance(one, Unread) for one in found)
-    parts = [f"{valid} valid", f"{len(found) - valid - unread} invalid", *([f"{unread} not read"] if unread else [])]
-    return f"{len(found)} files: {', '.join(parts)}"
-
-
-def _print(one: Reading | Unread, *, show: bool, strict: bool) -> None:
-    if isinstance(one, Unread):
-        sys.stdout.flush()
-        hint = f"\n  {one.hint}" if one.hint else ""
-        print(clean(f"error: {one.message}{hint}"), file=sys.stderr, flush=True)
-        return
-    if _valid(one, strict=strict):
-        print(clean(f"{one.file}: OK"))
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    lines = one.loaded.lines if one.loaded else ()
-    for problem in one.problems:
-        for line in rendered([problem], lines if problem.file == str(one.file) else (), colour=colour):
-            print(line)
-    for service in one.services if show else ():
-        print(clean(resolved_view(service)))
-
-
-def _as_json(one: Reading | Unread, *, show: bool, strict: bool) -> dict[str, Any]:
-    if isinstance(one, Unread):
-        problem = Problem("error", one.file, 0, 0, "", one.message, one.hint)
-        return {"file": one.file, "valid": False, "read": False, "problems": [asdict(problem)]}
-    shown: dict[str, Any] = {"file": str(one.file), "valid": _valid(one, strict=strict), "read": True}
-    shown["problems"] = [asdict(problem) for problem in one.problems]
-    if show:
-        shown["services"] = [service.model_dump(mode="json") for service in one.services]
-    return shown
+    if len(paths) != 1 or paths[0] == "-":
+        raise InvalidInput("cannot try that: --try takes one model folder or one definition file")
+    environ, resources = pairs(env, "--env"), pairs(resource, "--resource")
+    return try_path(common, Path(paths[0]), image=image, environ=environ, resources=resources)
