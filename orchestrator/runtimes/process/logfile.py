@@ -42,22 +42,32 @@ class LogCursor:
 
     def more(self) -> list[LogLine] | None:
         """The next lines, perhaps none yet of a block; None: this is the end for now."""
+        self._files = self._files or _open_all(self._folder)
         while self._files:
+            over = len(self._files) > 1 or self._rotated()  # asked first: what is read after a yes is all of it
             if block := self._files[0].read(_BLOCK):
                 *lines, self._rest = (self._rest + block).split(b"\n")
                 return [piece for line in lines for piece in parse(line)]
-            if len(self._files) == 1 and not self._rotated():
+            if not over:
                 return None
-            self._files.pop(0).close()
-        self._files = _open_all(self._folder)[-1:]
-        return [] if self._files else None
+            with self._files.pop(0) as done:
+                self._files = self._files or self._open_newer(done)
+        return None
+
+    def _open_newer(self, done: BinaryIO) -> list[BinaryIO]:
+        """What was begun after `done`, which is kept open meanwhile so that its inode is not used again."""
+        *older, newest = _open_all(self._folder)
+        for file in older:
+            if _inode(file) == _inode(done):
+                file.close()
+                return [newest]
+        return [*older, newest]
 
     def _rotated(self) -> bool:
         try:
-            now = (self._folder / "log").stat().st_ino
+            return (self._folder / "log").stat().st_ino != _inode(self._files[0])
         except OSError:
             return False
-        return now != os.fstat(self._files[0].fileno()).st_ino
 
     def _skip_to_last(self, count: int) -> None:
         """Leave out all but the last `count` lines."""
@@ -92,11 +102,15 @@ def _open_all(folder: Path) -> list[BinaryIO]:
             file: BinaryIO = open(folder / name, "rb", buffering=0)  # noqa: SIM115
         except FileNotFoundError:
             continue
-        if any(os.fstat(file.fileno()).st_ino == os.fstat(other.fileno()).st_ino for other in found):
+        if any(_inode(file) == _inode(other) for other in found):
             file.close()
             continue
         found.insert(0, file)
     return found
+
+
+def _inode(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_ino
 
 
 def _seek_back(file: BinaryIO, count: int) -> int:
