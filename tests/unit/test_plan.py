@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from worlds import Simulator, routing, seen, service, spec, world
 
 from orchestrator.core.operations import Drain, StartRouting
 from orchestrator.core.plan import plan
 from orchestrator.core.state import Attempts, Failure, Group, Observed, RoutingStatus, Service, World
 from orchestrator.core.status import is_live, routing_status
-from worlds import Simulator, routing, seen, service, spec, world
 
 NOW = 1000.0
 ECHO = service("echo")
@@ -240,10 +240,7 @@ def run(simulator: Simulator, *, cut: int | None = None) -> float:
             cut = cut - 1 if cut is not None else None
         simulator.finish(now)
         if not made.operations:
-            paused = any(
-                r.observed is not None and r.observed.state == "paused" for r in simulator.world.routings.values()
-            )
-            if made.wake_at is None or made.wake_at > now + 100 or paused:
+            if made.wake_at is None or made.wake_at > now + 100:
                 return now
             now = max(now, made.wake_at)
         now += 0.01
