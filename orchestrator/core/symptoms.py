@@ -105,53 +105,59 @@ LOG_SYMPTOMS = (
 
 PROBE_SYMPTOMS = (
     _symptom(
+        "health_foreign_port",
+        r"held by a process that is not",
+        "another program listens on the port",
+        "end that program, or let the server listen on {{port}} instead of a fixed number",
+    ),
+    _symptom(
+        "health_unreachable",
+        r"unreachable|no route to host",
+        "the routing's address cannot be reached",
+        "`orchestrator doctor` shows the network of the container engine",
+    ),
+    _symptom(
         "health_refused",
-        r"refused",
+        r"refused|does not accept connections",
         "nothing accepts connections on the port",
         "the server still loads, listens on another port than service.port (give it {{port}}), or only on 127.0.0.1 "
         "(let it listen on 0.0.0.0)",
     ),
     _symptom(
         "health_redirect",
-        r"(?:answered|status|got|HTTP)\D{0,16}(3\d\d)\b",
+        r" answered (3\d\d)\b",
         "the health path redirects (status {0})",
         "redirects are not followed: give health_check.path the path that it leads to",
     ),
     _symptom(
         "health_not_found",
-        r"(?:answered|status|got|HTTP)\D{0,16}(404|405)\b",
+        r" answered (404|405)\b",
         "the server does not know the health path (status {0})",
         "set health_check.path to one that the server answers; many have /health, /v1/models or /",
     ),
     _symptom(
         "health_denied",
-        r"(?:answered|status|got|HTTP)\D{0,16}(401|403)\b",
+        r" answered (401|403)\b",
         "the health path asks for a login (status {0})",
         "use a path that needs none, or list the status under health_check.expected_status_code",
     ),
     _symptom(
         "health_status",
-        r"(?:answered|status|got|HTTP)\D{0,16}([1-5]\d\d)\b",
+        r" answered ([1-5]\d\d)\b",
         "the health path answers with another status than expected: {0}",
         "see the server's log; if that status means healthy, list it under health_check.expected_status_code",
     ),
     _symptom(
         "health_timeout",
-        r"time[d ]?-?\s?out|no answer|did not answer|not answered",
+        r" had no answer|timed out",
         "the server accepts connections but does not answer in time",
         "it is busy or stuck: see its log; raise health_check.max_wait_time if it only is slow",
     ),
     _symptom(
         "health_closed",
-        r"reset|closed|disconnect|EOF|broken pipe",
+        r"hangs up|reset by|closed|disconnected|\bEOF\b|broken pipe",
         "the connection was closed before an answer came",
         "the server still starts, crashed on the request, or speaks another protocol than HTTP on this port",
-    ),
-    _symptom(
-        "health_unreachable",
-        r"unreachable|no route",
-        "the routing's address cannot be reached",
-        "`orchestrator doctor` shows the network of the container engine",
     ),
 )
 

@@ -39,9 +39,14 @@ class RefProblem(NamedTuple):
 
 
 def render(text: str, values: Mapping[str, str]) -> str:
-    """`text` with each reference to a key of `values` filled in. Values are not looked into again."""
+    """A string of an action with each reference to a key of `values` filled in. Values are not looked into again."""
     if backendai_style(text, values):
         return _BACKENDAI.sub(lambda m: values[m[1]] if m[1] else m[0][0], text)
+    return _filled(text, values)
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    """As `render`, but never read Backend.AI's way."""
 
     def fill(match: re.Match[str]) -> str:
         opening, key, closing = match.groups()
@@ -103,10 +108,14 @@ def render_action(action: Action, values: Mapping[str, str]) -> Action:
 
 
 def render_command(command: Commandline, values: Mapping[str, str]) -> Commandline:
-    """The start command with its references filled in."""
-    if command is None or isinstance(command, str):
-        return command if command is None else render(command, values)
-    return tuple(render(word, values) for word in command)
+    """The start command with its references filled in; a whole Backend.AI template is read so only in actions."""
+    match command:
+        case None:
+            return None
+        case str():
+            return _filled(command, values)
+        case _:
+            return tuple(_filled(word, values) for word in command)
 
 
 def templates(actions: Sequence[Action], start_command: Commandline = None) -> Iterator[tuple[str, str]]:

@@ -67,7 +67,9 @@ def seen(state: Any, **changes: Any) -> Observed:
 
 WRONG = Problem("error", "/srv/m/model-definition.yml", 7, 5, "models[0].service.port", "70000 is no port", "1-65535")
 LOADING = ProbeState(last_message="connection refused")
-SICK = ProbeState(passed_once=True, failures=12, unhealthy_since=960.0, last_message="answered 500, expected 200")
+SICK = ProbeState(
+    passed_once=True, failures=12, unhealthy_since=960.0, last_message="GET / on port 8000 answered 500, expected 200"
+)
 HEALTHY = routing(probe=ProbeState(passed_once=True, healthy=True, healthy_since=970.0))
 
 CHAINS: dict[str, tuple[tuple[Cause, ...], list[str], str]] = {
@@ -128,7 +130,12 @@ CHAINS: dict[str, tuple[tuple[Cause, ...], list[str], str]] = {
     "an adapter's own hint wins": (told(service(), failed("image_denied", hint="log in")), ["image_denied"], "log in"),
     "unknown code": (told(service(), failed("brand_new", "odd")), ["brand_new"], "odd"),
     "start timeout": (
-        told(service(), replace(failed("start_timeout"), probe=ProbeState(last_message="answered 404, expected 200"))),
+        told(
+            service(),
+            replace(
+                failed("start_timeout"), probe=ProbeState(last_message="GET / on port 8000 answered 404, expected 200")
+            ),
+        ),
         ["start_timeout", "health_not_found"],
         "health_check.path",
     ),
@@ -232,18 +239,22 @@ def test_symptoms_name_what_they_found() -> None:
 
 
 PROBES = {
-    "connection refused": "health_refused",
-    "answered 404, expected 200": "health_not_found",
-    "answered 302, expected 200": "health_redirect",
-    "answered 401, expected 200": "health_denied",
-    "answered 503, expected 200": "health_status",
-    "no answer within 15 s": "health_timeout",
-    "timed out": "health_timeout",
-    "connection closed before an answer": "health_closed",
-    "connection reset by peer": "health_closed",
-    "no route to host": "health_unreachable",
+    "GET /health on port 8000 failed: Connection refused": "health_refused",
+    "port 8000 does not accept connections within 3 s": "health_refused",
+    "port 8000 does not accept connections: No route to host": "health_unreachable",
+    "port 8000 accepts and hangs up at once": "health_closed",
+    "port 8000 is held by a process that is not the routing's": "health_foreign_port",
+    "GET /health on port 8000 answered 404, expected 200": "health_not_found",
+    "GET /status on port 404 answered 302, expected 200": "health_redirect",
+    "GET /health on port 8000 answered 401, expected 200": "health_denied",
+    "GET /health on port 8000 answered 503, expected 200-299": "health_status",
+    "GET /health on port 8000 had no answer within 15 s": "health_timeout",
+    "GET /health on port 8000 failed: Server disconnected": "health_closed",
+    "GET /health on port 8000 failed: Connection reset by peer": "health_closed",
+    "passed": None,
     "": None,
 }
+"""In the words of scheduler.prober."""
 
 
 @pytest.mark.parametrize(("message", "code"), PROBES.items())

@@ -167,6 +167,9 @@ def test_every_string_of_an_action_is_rendered() -> None:
     assert render_command(("a", "{port}"), VALUES) == ("a", "8000")
     assert render_command("a {port}", VALUES) == "a 8000"
     assert render_command(None, VALUES) is None
+    assert render_command('echo {{"a": {port}}}', VALUES) == 'echo {{"a": 8000}}', (
+        "only actions are read Backend.AI's way"
+    )
     assert [path for path, _ in templates([action], "x")] == [
         "pre_start_actions[0].args.filename",
         "pre_start_actions[0].args.body[0]",
