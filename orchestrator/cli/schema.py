@@ -30,7 +30,7 @@ def text_of(which: Which) -> str:
 
 
 def config_schema() -> dict[str, Any]:
-    """Schema of config.toml; `[defaults]` takes the keys of `deployment`."""
+    """Schema of config.toml; `[defaults]` takes the keys of `deployment` but for the name, and "" for left out."""
     from orchestrator.core.definition import Deployment
     from orchestrator.core.schema import DRAFT, part_schema
     from orchestrator.settings import Settings
@@ -38,6 +38,10 @@ def config_schema() -> dict[str, Any]:
     made = Settings.model_json_schema()
     deployment = part_schema(Deployment)
     inner = deployment.pop("$defs", {})
+    given = deployment["properties"]
+    deployment["properties"] = {
+        key: {"anyOf": [value, {"const": ""}]} for key, value in given.items() if "service" not in key
+    }
     made["properties"]["defaults"] |= {"$ref": "#/$defs/Deployment"}
     for key in ("additionalProperties", "type"):
         made["properties"]["defaults"].pop(key, None)

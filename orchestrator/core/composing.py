@@ -19,9 +19,13 @@ from orchestrator.core.units import shown
 MAX_BYTES = 1 << 20
 MAX_ALIASED = 10_000
 """Nodes that all aliases of a file may stand for."""
+MAX_NODES = 200_000
+MAX_TWICE = 100
+"""Keys given twice, after which reading stops."""
 
 _BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 _UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _BOM = "\ufeff"
 
 
@@ -52,6 +56,8 @@ def compose(data: bytes, file: str) -> Document:
         _refuse_unprintable(text)
         root = composer.run(_events(text, lines))
     except Broken as broken:
+        if not lines and len(data) <= MAX_BYTES and not data.startswith(_UTF_16):
+            lines = tuple(_BREAK.split(data.decode("utf-8", "replace").removeprefix(_BOM)))
         at = _inside(lines, broken.line, broken.column)
         stop = Problem("error", file, *at, composer.path(), broken.message, broken.hint)
         return Document(None, lines, (*composer.problems, stop))
@@ -61,7 +67,7 @@ def compose(data: bytes, file: str) -> Document:
 def _decode(data: bytes) -> str:
     if len(data) > MAX_BYTES:
         raise Broken(1, 1, f"the file has {len(data)} bytes", "at most 1 MiB; keep data in files of their own")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if data.startswith(_UTF_16):
         raise Broken(1, 1, "the file is UTF-16", "save it as UTF-8")
     try:
         return data.decode("utf-8").removeprefix(_BOM)
@@ -144,6 +150,7 @@ class _Composer:
     aliased: int = 0
     root: Node | None = None
     documents: int = 0
+    nodes: int = 0
 
     def run(self, events: Iterator[yaml.Event]) -> Node | None:
         for event in events:
@@ -222,6 +229,9 @@ class _Composer:
         self._add(node, size, height)
 
     def _add(self, node: Node, size: int, height: int) -> None:
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise Broken(node.line, node.column, f"the file has more than {MAX_NODES} values", "keep data elsewhere")
         if not self.stack:
             self.root = node
             return
@@ -247,6 +257,8 @@ class _Composer:
             return
         text = f"key {shown(key.text)} is given twice: lines {first.line} and {key.line}"
         self.problems.append(Problem("error", self.file, key.line, key.column, self.path(), text, "keep one of them"))
+        if len(self.problems) == MAX_TWICE:
+            raise Broken(key.line, key.column, f"{MAX_TWICE} keys are given twice", "the rest is not read")
 
     def _merge(self, into: Entries) -> None:
         """Apply `<<`: the map's own keys win, then the first of several merged maps."""

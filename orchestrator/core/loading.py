@@ -5,15 +5,16 @@ The daemon, `validate` and the API read by this one code. Nothing here raises on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from orchestrator.core import deployment_keys, reading
 from orchestrator.core.composing import compose
 from orchestrator.core.definition import Definition, Deployment
 from orchestrator.core.nodes import Entries, Node, Scalar, from_python
 from orchestrator.core.problems import Problem
-from orchestrator.core.report import Report, in_order, nearest
+from orchestrator.core.report import Enough, Report, in_order, nearest
 from orchestrator.core.values import BAD
 
 Place = tuple[int, int]
@@ -39,16 +40,14 @@ def load(data: bytes, file: str) -> Loaded:
     document = compose(data, file)
     if document.root is None:
         return Loaded(None, document.problems, document.lines)
-    report = Report(file, list(document.problems))
-    root = document.root
+    root, report = document.root, Report(file, list(document.problems))
     report.positions[""] = (root.line, root.column)
     value = BAD
     if isinstance(root, Entries):
-        value = reading.read(Definition, root, "", report)
+        value = _unless_too_much(lambda: reading.read(Definition, root, "", report), report)
     else:
         report.error(root, "", "a definition is a map", "begin with `models:` and indent the rest below it")
-    failed = value is BAD or any(p.severity == "error" for p in report.problems)
-    return Loaded(None if failed else value, in_order(report.problems), document.lines, report.positions)
+    return Loaded(_unless_wrong(value, report), in_order(report.problems), document.lines, report.positions)
 
 
 def load_mapping(data: bytes, file: str) -> tuple[Deployment | None, tuple[Problem, ...]]:
@@ -73,8 +72,21 @@ def deployment_from_mapping(
 
 
 def _deployment(node: Node, report: Report, path: str) -> tuple[Deployment | None, tuple[Problem, ...]]:
-    if isinstance(node, Entries):
-        node = deployment_keys.translated(node, path, report)
-    value = reading.read(Deployment, node, path, report)
-    failed = value is BAD or any(p.severity == "error" for p in report.problems)
-    return None if failed else value, in_order(report.problems)
+    def read() -> Any:
+        ours = deployment_keys.translated(node, path, report) if isinstance(node, Entries) else node
+        return reading.read(Deployment, ours, path, report)
+
+    value = _unless_too_much(read, report)
+    return _unless_wrong(value, report), in_order(report.problems)
+
+
+def _unless_too_much(read: Callable[[], Any], report: Report) -> Any:
+    try:
+        return read()
+    except Enough:
+        report.told_enough()
+        return BAD
+
+
+def _unless_wrong(value: Any, report: Report) -> Any:
+    return None if value is BAD or any(p.severity == "error" for p in report.problems) else value

@@ -22,6 +22,10 @@ class Place(Protocol):
     def column(self) -> int: ...
 
 
+class Enough(Exception):
+    """There are `MOST_PROBLEMS`: nobody reads more, and a hostile file could give a million."""
+
+
 @dataclass(slots=True)
 class Report:
     """Problems found so far, and key path to the place of its value."""
@@ -34,11 +38,22 @@ class Report:
         self.add("error", at, path, message, hint)
 
     def add(self, severity: Severity, at: Place, path: str, message: str, hint: str = "") -> None:
-        self.problems.append(Problem(severity, self.file, at.line, at.column, path, message, hint))
+        self._keep(Problem(severity, self.file, at.line, at.column, path, message, hint))
 
     def at_path(self, severity: Severity, path: str, message: str, hint: str = "") -> None:
         """A problem of the value at `path`, or of what holds it where it is left out."""
-        self.problems.append(Problem(severity, self.file, *nearest(self.positions, path), path, message, hint))
+        self._keep(Problem(severity, self.file, *nearest(self.positions, path), path, message, hint))
+
+    def _keep(self, problem: Problem) -> None:
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise Enough
+        self.problems.append(problem)
+
+    def told_enough(self) -> None:
+        """Say last that there is more."""
+        last = max(self.problems, key=lambda p: (p.line, p.column))
+        text = f"there are more than {MOST_PROBLEMS} problems; the others are not shown"
+        self.problems.append(Problem("error", self.file, last.line, last.column, "", text))
 
 
 def join(path: str, key: str) -> str:
@@ -56,11 +71,5 @@ def nearest(positions: Mapping[str, tuple[int, int]], path: str) -> tuple[int, i
 
 
 def in_order(problems: list[Problem]) -> tuple[Problem, ...]:
-    """In file order, each once, cut to `MOST_PROBLEMS` with a last one that says so."""
-    ordered = sorted(dict.fromkeys(problems), key=lambda p: (p.line, p.column))
-    if (more := len(ordered) - MOST_PROBLEMS) <= 0:
-        return tuple(ordered)
-    last = ordered[MOST_PROBLEMS]
-    severity: Severity = "error" if any(p.severity == "error" for p in ordered[MOST_PROBLEMS:]) else "warning"
-    cut = Problem(severity, last.file, last.line, last.column, "", f"{more} more problems from here on")
-    return (*ordered[:MOST_PROBLEMS], cut)
+    """In file order, each once."""
+    return tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.line, p.column)))

@@ -47,8 +47,9 @@ def _open_up(schema: Any, aliases: Mapping[str, Mapping[str, tuple[str, ...]]]) 
     """Let the keys of every part in `schema` have their other names, and null where they may be left out."""
     for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
         _open_up(inner, aliases)
-    if isinstance(schema, dict) and schema.get("title") in aliases and "properties" in schema:
-        _open_part(schema, aliases[schema["title"]])
+    title = schema.get("title") if isinstance(schema, dict) else None
+    if isinstance(title, str) and title in aliases and "properties" in schema:
+        _open_part(schema, aliases[title])
 
 
 def _open_part(schema: JsonSchema, aliases: Mapping[str, tuple[str, ...]]) -> None:
