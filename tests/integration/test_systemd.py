@@ -83,11 +83,20 @@ def test_routings_outlive_the_daemon() -> None:
     assert not {"PrivateTmp", "RemoveIPC", "DynamicUser", "MemoryMax", "RuntimeMaxSec"} & set(told)
 
 
+def test_the_gateway_sees_its_own_folder_only() -> None:
+    """systemd drops TemporaryFileSystem= without a word where StateDirectory= names the same path."""
+    told = settings_of("orchestrator-gateway.service")
+    assert told["StateDirectory"] == ["orchestrator/gateway"]
+    assert told["TemporaryFileSystem"] == ["/var/lib/orchestrator:ro"]
+    assert told["BindPaths"] == ["/var/lib/orchestrator/gateway"]
+    assert not {"SupplementaryGroups", "ReadWritePaths"} & set(told)
+
+
 def test_the_paths_are_those_of_the_default_configuration() -> None:
     state = str(Settings().state_dir)
     for unit in UNITS:
         told = settings_of(unit)
-        assert told["StateDirectory"][0].split()[0] == Path(state).name
+        assert told["StateDirectory"][0].split("/")[0] == Path(state).name
         (command,) = told["ExecStart"]
         assert command.startswith(("/opt/orchestrator/bin/orchestrator serve ", f"{state}/gateway/haproxy -W "))
     assert settings_of("orchestrator.service")["Environment"] == ["ORCHESTRATOR_GATEWAY__MANAGED=false"]
@@ -109,7 +118,7 @@ def test_user_and_folders_are_made(root: Path) -> None:
     for folder, mode, owner in [
         ("etc/orchestrator", 0o750, 0),
         ("var/lib/orchestrator", 0o750, int(uid)),
-        ("var/lib/orchestrator/gateway", 0o700, int(uid)),
+        ("var/lib/orchestrator/gateway", 0o750, int(uid)),
         ("var/lib/orchestrator/secrets", 0o700, int(uid)),
         ("srv/models", 0o775, int(uid)),
     ]:
