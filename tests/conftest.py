@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import re
 import socket
@@ -12,9 +13,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
-import docker
 from orchestrator.settings import DockerSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,10 +95,8 @@ def sweep(client: docker.DockerClient, prefix: str, *, older_than: float = 0.0) 
 
 
 def quietly(call: Callable[..., object], *args: object, **options: object) -> None:
-    try:
+    with contextlib.suppress(docker.errors.APIError):  # another run removes the same at the same time
         call(*args, **options)
-    except docker.errors.APIError:
-        pass  # another run removes the same at the same time
 
 
 def epoch(stamp: str) -> float:
@@ -106,22 +105,21 @@ def epoch(stamp: str) -> float:
 
 
 @pytest.fixture
-async def docker_runtime(engine: docker.DockerClient, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    """A function that makes a DockerRuntime of an installation of its own (or the one named), closed and swept after.
+def docker_runtime(engine: docker.DockerClient, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """A function that makes a DockerRuntime of an installation of its own (or the one named). Who makes it closes it;
+    what it left on the engine is swept.
 
-    Keywords: `installation`, and the keys of [docker].
+    Keywords: the keys of [docker].
     """
     from orchestrator.runtimes.docker import DockerRuntime
 
-    made: list[tuple[str, DockerRuntime]] = []
+    made: set[str] = set()
 
     def make(installation: str = "", **settings: Any) -> DockerRuntime:
         name = installation or f"test-{uuid.uuid4().hex[:12]}"
-        runtime = DockerRuntime(DockerSettings(**({"pull": "never"} | settings)), name, tmp_path / name)
-        made.append((name, runtime))
-        return runtime
+        made.add(name)
+        return DockerRuntime(DockerSettings(**({"pull": "never"} | settings)), name, tmp_path / name)
 
     yield make
-    for name, runtime in made:
-        await runtime.close()
-        await asyncio.to_thread(sweep, engine, name)
+    for name in made:
+        sweep(engine, name)
