@@ -34,6 +34,10 @@ def has_shell(api: docker.APIClient, container: str) -> bool:
     return archive.stat(api, container, SHELL) is not None
 
 
+def is_open(api: docker.APIClient, container: str) -> bool:
+    return archive.stat(api, container, f"{FOLDER}/open") is not None
+
+
 def open_gate(api: docker.APIClient, container: str, argv: Sequence[str], folder: str, notes: Sequence[str]) -> None:
     """Let the container run `argv` in `folder`, after it has printed `notes` to its log."""
     lines = [f"printf '%s\\n' {shlex.quote(note)}" for note in notes]

@@ -54,7 +54,7 @@ def labels(unit: Unit, installation: str) -> dict[str, str]:
     }
 
 
-def create_options(unit: Unit, image: str, entrypoint: Sequence[str], workdir: str, place: Place) -> dict[str, Any]:
+def create_options(unit: Unit, image: str, entrypoint: Sequence[str], place: Place) -> dict[str, Any]:
     """The body of the engine's create request."""
     spec = unit.spec
     mode = network_mode(spec, place)
@@ -67,7 +67,7 @@ def create_options(unit: Unit, image: str, entrypoint: Sequence[str], workdir: s
         labels=labels(unit, place.installation),
         user=spec.user,
         hostname=None if mode == "host" else spec.hostname,
-        working_dir=workdir,
+        working_dir=spec.model_path,
         ports=[spec.port] if place.publish else None,
         host_config=host_config(unit, mode, place),
     )

@@ -1,4 +1,4 @@
-"""A container between its creation and its start command, as this process remembers it."""
+"""A container between its creation and its start command, as this process knows it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,30 @@ from dataclasses import dataclass, field
 
 import docker
 
-from orchestrator.core.ports import LogLine, Unit
+from orchestrator.core.ports import LogLine
 from orchestrator.runtimes.docker.archive import Owner
 
 
 @dataclass(slots=True)
 class Prepared:
-    """`own`: what the image itself would execute, in `own_folder`."""
+    """All but the last four is read from the engine, so a restarted daemon knows it too."""
 
-    unit: Unit
     container: str
+    service: str
+    image: str
+    folder: str
+    """Where the start command runs."""
+    targets: tuple[str, ...]
+    """Where something is mounted."""
     shell: bool
     owner: Owner
     own: tuple[str, ...] = ()
+    """What the image itself would execute, in `own_folder`."""
     own_folder: str = "/"
     path: str = ""
     """PATH inside."""
+    opened: bool = False
+    """Its start command is known, and may run."""
     waiting: bool = False
     """It runs, behind its gate."""
     notes: list[LogLine] = field(default_factory=list)
@@ -34,5 +42,4 @@ class Prepared:
 
     def mounted(self, path: str) -> bool:
         """Whether `path` lies in a mount, where the engine would write as root, and not atomically."""
-        targets = [self.unit.spec.model_mount, *(mount.target for mount in self.unit.spec.mounts)]
-        return any(path == target or path.startswith(target.rstrip("/") + "/") for target in targets)
+        return any(path == target or path.startswith(target.rstrip("/") + "/") for target in self.targets)

@@ -2,57 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import docker
 
 from orchestrator.core.paths import HOME
 from orchestrator.core.ports import Unit
-from orchestrator.runtimes.docker import archive, gate, options
+from orchestrator.runtimes.docker import archive, ending, gate, options
 from orchestrator.runtimes.docker.archive import Entry, Owner
 from orchestrator.runtimes.docker.options import Place
 from orchestrator.runtimes.docker.prepared import Prepared
 
 
-def create(api: docker.APIClient, unit: Unit, image: str, entrypoint: Sequence[str], folder: str, place: Place) -> str:
-    """The new container's id."""
-    body = options.create_options(unit, image, entrypoint, folder, place)
-    made = api.create_container_from_config(body, options.container_name(unit))  # type: ignore[no-untyped-call]
-    container = str(made["Id"])
+def create(api: docker.APIClient, unit: Unit, image: str, place: Place) -> Prepared:
+    body = options.create_options(unit, image, gate.ENTRYPOINT, place)
+    container = _create(api, body, options.container_name(unit))
     if network := options.extra_network(unit.spec, place):
         api.connect_container_to_network(container, network)
-    return container
-
-
-def prepare(api: docker.APIClient, unit: Unit, container: str) -> Prepared:
-    """What the container's image says, read once."""
-    facts = api.inspect_container(container)
-    image = api.inspect_image(facts["Image"])["Config"] or {}  # type: ignore[no-untyped-call]
-    environ = dict(pair.split("=", 1) for pair in facts["Config"]["Env"] or () if "=" in pair)
-    prepared = Prepared(
-        unit,
-        container,
-        shell=gate.has_shell(api, container),
-        owner=_owner(api, container, facts["Config"]["User"] or ""),
-        own=(*(image.get("Entrypoint") or ()), *(image.get("Cmd") or ())),
-        own_folder=image.get("WorkingDir") or unit.spec.model_path,
-        path=environ.get("PATH", ""),
-    )
-    make_home(api, container, prepared)
+    prepared = read(api, container)
+    make_home(api, prepared)
     return prepared
 
 
-def make_home(api: docker.APIClient, container: str, prepared: Prepared) -> None:
+def read(api: docker.APIClient, container: str) -> Prepared:
+    """What the engine knows of a container and its image."""
+    facts = api.inspect_container(container)
+    image = api.inspect_image(facts["Image"])["Config"] or {}  # type: ignore[no-untyped-call]
+    config = facts["Config"]
+    environ = dict(pair.split("=", 1) for pair in config["Env"] or () if "=" in pair)
+    opened = gate.is_open(api, container)
+    return Prepared(
+        container=container,
+        service=config["Labels"].get(options.SERVICE, ""),
+        image=config["Image"],
+        folder=config["WorkingDir"] or "/",
+        targets=tuple(mount["Destination"] for mount in facts["Mounts"]),
+        shell=gate.has_shell(api, container),
+        owner=_owner(api, container, config["User"] or ""),
+        own=(*(image.get("Entrypoint") or ()), *(image.get("Cmd") or ())),
+        own_folder=image.get("WorkingDir") or config["WorkingDir"] or "/",
+        path=environ.get("PATH", ""),
+        opened=opened,
+        waiting=bool(facts["State"]["Running"]) and not opened,
+    )
+
+
+def start_anew(api: docker.APIClient, prepared: Prepared, argv: Sequence[str], folder: str) -> None:
+    """Without a shell there is no gate: the same container again, with its argv, and what was put into it."""
+    facts = api.inspect_container(prepared.container)
+    ending.remove(api, prepared.container)
+    prepared.container = _create(api, _same(facts, argv, folder), facts["Name"].lstrip("/"))
+    for network in facts["NetworkSettings"]["Networks"].keys() - {facts["HostConfig"]["NetworkMode"]}:
+        api.connect_container_to_network(prepared.container, network)
+    make_home(api, prepared)
+    for action in prepared.replay:
+        action(api, prepared.container)
+    prepared.opened = True
+    api.start(prepared.container)
+
+
+def make_home(api: docker.APIClient, prepared: Prepared) -> None:
     """/home/work, writable by the user; left alone where a mount provides it."""
     if prepared.mounted(HOME):
         return
-    there = archive.stat(api, container, HOME)
+    there = archive.stat(api, prepared.container, HOME)
     if there is not None and prepared.owner == gate.ROOT:
         return
-    folder, missing = archive.nearest(api, container, "/home")
+    folder, missing = archive.nearest(api, prepared.container, "/home")
     mode = (there.mode & 0o777) | 0o700 if there is not None else 0o755
     entries = [*archive.parents(missing, gate.ROOT), Entry("/".join([*missing, "work"]), prepared.owner, mode)]
-    archive.put(api, container, folder, entries)
+    archive.put(api, prepared.container, folder, entries)
+
+
+def _create(api: docker.APIClient, body: Mapping[str, Any], name: str) -> str:
+    made = api.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
+    return str(made["Id"])
+
+
+def _same(facts: Mapping[str, Any], argv: Sequence[str], folder: str) -> dict[str, Any]:
+    """The request that makes a container like the one inspected."""
+    config, mode = dict(facts["Config"]), facts["HostConfig"]["NetworkMode"]
+    if config["Hostname"] == facts["Id"][:12]:
+        del config["Hostname"]
+    return {
+        **config,
+        "Entrypoint": list(argv),
+        "Cmd": [],
+        "WorkingDir": folder,
+        "HostConfig": facts["HostConfig"],
+        "NetworkingConfig": None if mode in options.OWN_NETWORK_MODES else {"EndpointsConfig": {mode: {}}},
+    }
 
 
 def _owner(api: docker.APIClient, container: str, user: str) -> Owner:

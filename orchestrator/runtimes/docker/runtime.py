@@ -87,31 +87,21 @@ class DockerRuntime:
         place = await self._place()
         doing = f"create the container of {unit.service}"
         try:
-            container = await self._engine.call(
-                doing, lambda api: preparing.create(api, unit, image, gate.ENTRYPOINT, unit.spec.model_path, place)
-            )
-            prepared = await self._engine.call(doing, lambda api: preparing.prepare(api, unit, container))
+            prepared = await self._engine.call(doing, lambda api: preparing.create(api, unit, image, place))
         except BaseException:
             await asyncio.shield(self._discard(unit.id))
             raise
         self._prepared[unit.id] = prepared
-        return Created(container, unit.spec.port)
+        return Created(prepared.container, unit.spec.port)
 
     def sandbox(self, unit_id: str) -> ContainerSandbox:
-        return ContainerSandbox(self._engine, self._preparation(unit_id))
+        return ContainerSandbox(self._engine, lambda: self._preparation(unit_id))
 
     async def start(self, unit_id: str, command: Command) -> None:
-        prepared = self._preparation(unit_id)
-        doing = f"start {prepared.unit.service}"
-        own = command.argv is None and command.text is None
-        folder = prepared.own_folder if own else prepared.unit.spec.model_path
+        prepared = await self._preparation(unit_id)
         async with prepared.lock:
-            argv = await self._engine.call(doing, lambda api: self._argv(api, prepared, command, folder))
-            if prepared.shell:
-                await self._engine.call(doing, lambda api: _open(api, prepared, argv, folder))
-            else:
-                await self._start_anew(prepared, argv, folder)
-        del self._prepared[unit_id]
+            await self._engine.call(f"start {prepared.service}", lambda api: _start(api, prepared, command))
+        self._prepared.pop(unit_id, None)
 
     async def stop(self, unit_id: str, grace: float) -> None:
         with contextlib.suppress(NotFound):
@@ -127,7 +117,7 @@ class DockerRuntime:
         container = await self._container(unit_id)
         prepared = self._prepared.get(unit_id)
         if prepared is not None and prepared.notes and not follow:
-            for line in prepared.notes[-tail:] if tail else prepared.notes:
+            for line in prepared.notes[max(len(prepared.notes) - tail, 0) if tail is not None else 0 :]:
                 if since is None or line.time >= since:
                     yield line
             return
@@ -152,10 +142,12 @@ class DockerRuntime:
             )
         return self._settings.image_aliases.get(unit.spec.image, unit.spec.image)
 
-    def _preparation(self, unit_id: str) -> Prepared:
-        if (prepared := self._prepared.get(unit_id)) is None:
-            raise NotFound(f"cannot find a container of routing {unit_id} that waits for its start")
-        return prepared
+    async def _preparation(self, unit_id: str) -> Prepared:
+        if unit_id not in self._prepared:
+            container = await self._container(unit_id)
+            prepared = await self._engine.call("look at a container", lambda api: preparing.read(api, container))
+            self._prepared.setdefault(unit_id, prepared)
+        return self._prepared[unit_id]
 
     async def _container(self, unit_id: str) -> str:
         found = await self._engine.call("look for a container", lambda api: self._containers(api, unit_id))
@@ -186,27 +178,15 @@ class DockerRuntime:
 
         return await self._engine.call("prepare the network", find)
 
-    def _argv(self, api: docker.APIClient, prepared: Prepared, command: Command, folder: str) -> list[str]:
-        argv = gate.argv_of(api, prepared.container, command, prepared.own)
-        gate.check_program(api, prepared.container, argv[0], folder, prepared.path)
-        return argv
 
-    async def _start_anew(self, prepared: Prepared, argv: Sequence[str], folder: str) -> None:
-        """Without a shell there is no gate: the same container again, with its argv, and what was put into it."""
-        unit, place = prepared.unit, await self._place()
-        image = self._image(unit)
-
-        def again(api: docker.APIClient) -> None:
-            ending.remove(api, prepared.container)
-            prepared.container = preparing.create(api, unit, image, argv, folder, place)
-            preparing.make_home(api, prepared.container, prepared)
-            for action in prepared.replay:
-                action(api, prepared.container)
-            api.start(prepared.container)
-
-        await self._engine.call(f"start {unit.service}", again)
-
-
-def _open(api: docker.APIClient, prepared: Prepared, argv: Sequence[str], folder: str) -> None:
+def _start(api: docker.APIClient, prepared: Prepared, command: Command) -> None:
+    own = command.argv is None and command.text is None
+    folder = prepared.own_folder if own else prepared.folder
+    argv = gate.argv_of(api, prepared.container, command, prepared.own)
+    gate.check_program(api, prepared.container, argv[0], folder, prepared.path)
+    if not prepared.shell:
+        preparing.start_anew(api, prepared, argv, folder)
+        return
     gate.open_gate(api, prepared.container, argv, folder, [note.text for note in prepared.notes])
+    prepared.opened = True
     api.start(prepared.container)  # does nothing where it waits behind its gate

@@ -10,14 +10,14 @@ import asyncio
 import posixpath
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import docker
 
 from orchestrator.core.errors import RuntimeFailure
 from orchestrator.core.paths import HOME
 from orchestrator.core.ports import CommandResult, CommandTimeout, LogLine
-from orchestrator.runtimes.docker import archive, gate
+from orchestrator.runtimes.docker import archive, ending, gate
 from orchestrator.runtimes.docker.archive import Entry, Owner
 from orchestrator.runtimes.docker.client import Engine
 from orchestrator.runtimes.docker.command import execute
@@ -38,98 +38,93 @@ class ContainerSandbox:
     """See `core.ports.Sandbox`. Whole or not at all: a file under a mount outlives the container, so it takes its
     place by a rename; elsewhere a write that fails ends with the container."""
 
-    def __init__(self, engine: Engine, prepared: Prepared) -> None:
+    def __init__(self, engine: Engine, preparation: Callable[[], Awaitable[Prepared]]) -> None:
         self._engine = engine
-        self._prepared = prepared
+        self._preparation = preparation
 
     async def write(self, path: str, body: bytes, *, mode: int, append: bool) -> None:
-        target = inside(path)
-        if self._needs_user(target):
-            await self._write_as_user(target, body, mode, append)
-        else:
-            await self._put(f"write {path}", lambda api, box: write(api, box, target, body, mode, self._owner, append))
+        target, prepared = inside(path), await self._preparation()
+        if needs_user(prepared, target):
+            await self._write_as_user(prepared, target, body, mode, append)
+            return
+        owner = prepared.owner
+        await self._put(prepared, f"write {path}", lambda api, box: write(api, box, target, body, mode, owner, append))
 
     async def mkdir(self, path: str) -> None:
-        target = inside(path)
-        if self._needs_user(target):
-            await self._shell(f"make the folder {path}", ("mkdir", "-p", "--", target))
+        target, prepared, doing = inside(path), await self._preparation(), f"make the folder {path}"
+        if needs_user(prepared, target):
+            await self._shell(prepared, doing, ("mkdir", "-p", "--", target))
         else:
-            await self._put(f"make the folder {path}", lambda api, box: mkdir(api, box, target, self._owner))
+            await self._put(prepared, doing, lambda api, box: mkdir(api, box, target, prepared.owner))
 
     async def run(self, argv: Sequence[str], *, timeout: float) -> CommandResult:
-        container = await self._running("run a command")
+        prepared = await self._preparation()
+        await self._let_run(prepared, "run a command")
         try:
-            return await execute(self._engine, container, argv, timeout=timeout, folder=HOME)
+            return await execute(self._engine, prepared.container, argv, timeout=timeout, folder=HOME)
         except (CommandTimeout, asyncio.CancelledError):
-            await self._end_all()
+            await self._end_all(prepared)
             raise
 
     async def log(self, line: str) -> None:
-        now = time.time()
-        self._prepared.notes += [LogLine(now, "out", part) for part in line.split("\n")]
+        notes, now = (await self._preparation()).notes, time.time()
+        notes += [LogLine(now, "out", part) for part in line.split("\n")]
 
     async def python(self) -> str:
         return "python3"
 
-    @property
-    def _owner(self) -> Owner:
-        return self._prepared.owner
+    async def _put(self, prepared: Prepared, doing: str, action: Action) -> None:
+        async with prepared.lock:
+            await self._engine.call(doing, lambda api: action(api, prepared.container))
+            if not prepared.shell:
+                prepared.replay.append(action)
 
-    def _needs_user(self, target: str) -> bool:
-        """Virtual file systems exist only in the running container; under a mount the owner must be the user."""
-        if under(target, gate.VIRTUAL):
-            return True
-        return self._prepared.shell and self._prepared.mounted(target)
-
-    async def _put(self, doing: str, action: Action) -> None:
-        async with self._prepared.lock:
-            await self._engine.call(doing, lambda api: action(api, self._prepared.container))
-            if not self._prepared.shell:
-                self._prepared.replay.append(action)
-
-    async def _write_as_user(self, target: str, body: bytes, mode: int, append: bool) -> None:
+    async def _write_as_user(self, prepared: Prepared, target: str, body: bytes, mode: int, append: bool) -> None:
         """The engine brings the file to where it can, then the user's own shell moves it."""
-        unique = uuid.uuid4().hex
-        staged = f"{gate.FOLDER}/{unique}"
-        entries = (Entry(gate.FOLDER[1:], gate.ROOT, 0o755), Entry(staged[1:], self._owner, 0o400, body))
-        container = await self._running(f"write {target}")
-        await self._engine.call(f"write {target}", lambda api: archive.put(api, container, "/", entries))
-        how = "append" if append else "replace"
-        await self._shell(f"write {target}", (gate.SHELL, "-c", MOVE, "sh", staged, target, unique, f"{mode:o}", how))
+        doing, unique = f"write {target}", uuid.uuid4().hex
+        staged, how = f"{gate.FOLDER}/{unique}", "append" if append else "replace"
+        entries = (Entry(gate.FOLDER[1:], gate.ROOT, 0o755), Entry(staged[1:], prepared.owner, 0o400, body))
+        await self._let_run(prepared, doing)
+        await self._engine.call(doing, lambda api: archive.put(api, prepared.container, "/", entries))
+        move = (gate.SHELL, "-c", MOVE, "sh", staged, target, unique, f"{mode:o}", how)
+        await self._shell(prepared, doing, move)
 
-    async def _shell(self, doing: str, argv: Sequence[str]) -> None:
-        container = await self._running(doing)
-        result = await execute(self._engine, container, argv, timeout=STAGED_LIMIT, folder="/")
+    async def _shell(self, prepared: Prepared, doing: str, argv: Sequence[str]) -> None:
+        await self._let_run(prepared, doing)
+        result = await execute(self._engine, prepared.container, argv, timeout=STAGED_LIMIT, folder="/")
         if result.exit_code:
             raise refused(doing, result.err.strip() or f"exit status {result.exit_code}")
 
-    async def _running(self, doing: str) -> str:
-        """The container's id, running behind its gate."""
-        prepared = self._prepared
+    async def _let_run(self, prepared: Prepared, doing: str) -> None:
+        """Behind its gate, if it does not run yet."""
         if not prepared.shell:
             raise RuntimeFailure(
-                f"cannot {doing}: the image {prepared.unit.spec.image} has no {gate.SHELL}",
+                f"cannot {doing}: the image {prepared.image} has no {gate.SHELL}",
                 hint="run_command, and files under mounts or /dev/shm, need an image with a shell; "
                 "write_file and mkdir elsewhere work without",
                 code="no_shell",
             )
         async with prepared.lock:
-            prepared.waiting = True
+            prepared.waiting = not prepared.opened
             await self._engine.call(doing, lambda api: api.start(prepared.container))
-        return prepared.container
 
-    async def _end_all(self) -> None:
+    async def _end_all(self, prepared: Prepared) -> None:
         """Everything that runs in the container; the next command starts it again."""
 
         def kill(api: docker.APIClient) -> None:
             try:
-                api.kill(self._prepared.container)
-                api.wait(self._prepared.container, timeout=10)
+                api.kill(prepared.container)
+                api.wait(prepared.container, timeout=10)
             except docker.errors.APIError as error:
-                if error.status_code not in (404, 409):  # gone, or not running
+                if error.status_code not in (ending.GONE, ending.CONFLICT):
                     raise
 
         await self._engine.call("end a command", kill, limit=12)
+
+
+def needs_user(prepared: Prepared, target: str) -> bool:
+    """Virtual file systems exist only in the running container; under a mount the owner must be the user."""
+    return under(target, gate.VIRTUAL) or (prepared.shell and prepared.mounted(target))
 
 
 def inside(path: str) -> str:
