@@ -138,8 +138,10 @@ class Echo(BaseHTTPRequestHandler):
 
     def send(self, first: int, data: bytes) -> None:
         size = len(data)
-        length = bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2, "big")
-        length = length if size < 1 << 16 else b"\x7f" + size.to_bytes(8, "big")
+        if size < 126:
+            length = bytes([size])
+        else:
+            length = b"\x7e" + size.to_bytes(2, "big") if size < 1 << 16 else b"\x7f" + size.to_bytes(8, "big")
         self.wfile.write(bytes([first]) + length + data)
         self.wfile.flush()
 
