@@ -39,8 +39,8 @@ def build_app(
     levels = {(route.method, route.path): route.access for route in ROUTES}
     app = web.Application(
         middlewares=(
-            middlewares.errors,
             middlewares.request_log,
+            middlewares.errors,
             middlewares.known_host(listen),
             middlewares.access(authenticate, levels),
         ),

@@ -1,4 +1,4 @@
-"""What every request passes, outermost first: errors, request log, Host check, access."""
+"""What every request passes, outermost first: request log, errors, Host check, access."""
 
 from __future__ import annotations
 
@@ -44,19 +44,10 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 @web.middleware
 async def request_log(request: web.Request, handler: Handler) -> web.StreamResponse:
     began = time.monotonic()
-    status = 500
-    try:
-        response = await handler(request)
-        status = response.status
-        return response
-    finally:
-        log.debug(
-            "answered",
-            method=request.method,
-            path=request.path,
-            status=status,
-            seconds=round(time.monotonic() - began, 4),
-        )
+    response = await handler(request)
+    seconds = round(time.monotonic() - began, 4)
+    log.debug("answered", method=request.method, path=request.path, status=response.status, seconds=seconds)
+    return response
 
 
 def known_host(listen: str) -> Middleware:

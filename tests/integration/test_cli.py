@@ -1,0 +1,384 @@
+"""The `orchestrator` command as users meet it: output, JSON keys, exit codes, against an API on a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from small_control import ECHO, SmallControl
+
+from orchestrator.api.app import build_app, serve
+from orchestrator.api.middlewares import admin_token
+from orchestrator.cli import main
+from orchestrator.core.errors import InvalidInput, RuntimeFailure, Unavailable
+from orchestrator.core.views import LaunchRequest, TokenRequest, TryRequest
+
+ADMIN = "the-admin-token"
+
+
+@pytest.fixture
+def control() -> SmallControl:
+    """To be replaced by the daemon's own."""
+    return SmallControl()
+
+
+@pytest.fixture
+def url(control: SmallControl) -> Iterator[str]:
+    """The API of `control`, served by a loop in a thread of its own."""
+    ready, ports, over = threading.Event(), list[int](), asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def serving() -> None:
+        app = build_app(control, admin_token(ADMIN), listen="127.0.0.1:0", heartbeat=0.1)
+        runner = await serve(app, "127.0.0.1:0")
+        ports.append(runner.addresses[0][1])
+        ready.set()
+        await over.wait()
+        await runner.cleanup()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serving(),), name="api of a test")
+    with structlog.testing.capture_logs():
+        thread.start()
+        assert ready.wait(10)
+        yield f"http://127.0.0.1:{ports[0]}"
+        loop.call_soon_threadsafe(over.set)
+        thread.join(10)
+    loop.close()
+
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def cli(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
+    """Runs the command in this process: exit code, standard output, standard error."""
+    monkeypatch.setenv("ORCHESTRATOR_URL", url)
+    monkeypatch.setenv("ORCHESTRATOR_TOKEN", ADMIN)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+    def call(*args: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["orchestrator", *args])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+def spawned(url: str, *args: str, **options: Any) -> subprocess.Popen[str]:
+    environ = os.environ | {"ORCHESTRATOR_URL": url, "ORCHESTRATOR_TOKEN": ADMIN}
+    command = [sys.executable, "-m", "orchestrator", *args]
+    return subprocess.Popen(command, env=environ, text=True, stderr=subprocess.PIPE, **options)
+
+
+# --- what scripts rely on -------------------------------------------------------------------------------------------
+
+KEYS = {
+    "ls": "id name status desired_routing_count healthy revision endpoint source problems open_to_public",
+    "ps": "id service revision status address runtime_id created_at healthy_since cause",
+    "ps echo": "id service revision status address runtime_id created_at healthy_since cause",
+    "token create echo": "id token service name expires_at",
+    "token ls": "id service name expires_at revoked_at last_used_at",
+    "explain echo": "service status causes",
+    "describe echo": "id name spec routings events problems endpoints",
+    "status": "version runtime uptime gateway store observed_ok",
+    "doctor": "name state message hint",
+    "scale echo 2": "id name desired_routing_count override_desired desired_in_file",
+    "rm echo --yes": "removed",
+}
+ARRAYS = {"ls", "ps", "ps echo", "token ls", "doctor"}
+
+
+@pytest.mark.parametrize("command", KEYS)
+def test_json_has_the_keys_of_the_contract(command: str, cli: Cli) -> None:
+    _, out, _ = cli(*command.split(), "-o", "json")
+    told = json.loads(out)
+    assert isinstance(told, list) == (command in ARRAYS)
+    first = told[0] if isinstance(told, list) else told
+    assert set(KEYS[command].split()) <= first.keys()
+
+
+def test_listed_tokens_have_no_text(cli: Cli) -> None:
+    assert "token" not in json.loads(cli("-o", "json", "token", "ls")[1])[0]
+
+
+def test_times_are_rfc_3339_in_utc(cli: Cli) -> None:
+    assert json.loads(cli("ps", "-o", "json")[1])[0]["created_at"] == "2023-11-14T22:13:20Z"
+
+
+def test_events_are_one_object_a_line(cli: Cli) -> None:
+    keys = {"time", "kind", "service", "routing", "cause", "detail"}
+    lines = cli("events", "-o", "json")[1].splitlines()
+    assert [keys <= json.loads(line).keys() for line in lines] == [True] * 3
+
+
+@pytest.mark.parametrize("where", range(4))
+def test_common_options_are_understood_before_and_after_the_verb(
+    where: int, cli: Cli, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ORCHESTRATOR_URL")
+    monkeypatch.delenv("ORCHESTRATOR_TOKEN")
+    options = ["--url", url, "--token", ADMIN, "-o", "json"]
+    words = ["token", "ls"]
+    split = [*words[:where], *options, *words[where:]] if where < 3 else [*options[:2], *words, *options[2:]]
+    code, out, err = cli(*split)
+    assert (code, err) == (0, "")
+    assert json.loads(out)[0]["id"] == "t1"
+
+
+def test_after_the_verb_wins(cli: Cli) -> None:
+    assert cli("-o", "json", "ls", "-o", "table")[1].startswith("NAME")
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (("ls",), 0),
+        (("describe", "nobody"), 1),
+        (("scale", "echo"), 2),
+        (("scale", "echo", "2", "--reset"), 2),
+        (("scale", "echo", "many"), 2),
+        (("scale", "echo", "-1"), 2),
+        (("nonsense",), 2),
+        (("ls", "--nonsense"), 2),
+        (("start", "/m", "--env", "NOVALUE"), 2),
+        (("start", "/m", "--env", "=x"), 2),
+        (("logs", "echo", "--since", "yesterday"), 2),
+        (("ls", "--token", "wrong"), 7),
+        (("ls", "--url", "http://127.0.0.1:1"), 1),
+        (("ls", "--url", "ftp://x"), 2),
+        (("rm", "echo"), 2),
+        (("confirm-removal",), 2),
+        (("token", "inspect", "good"), 0),
+        (("token", "inspect", "bad"), 1),
+        (("doctor",), 1),
+        (("--version",), 0),
+    ],
+)
+def test_exit_codes(args: tuple[str, ...], code: int, cli: Cli) -> None:
+    assert cli(*args)[0] == code
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InvalidInput("cannot x: y", hint="do z"), 2),
+        (RuntimeFailure("cannot x: y", hint="do z"), 1),
+        (Unavailable("cannot x: y", hint="do z"), 1),
+        (Unavailable("cannot x: y", hint="do z", code="timeout"), 5),
+    ],
+)
+def test_an_expected_error_is_two_lines_and_no_traceback(
+    error: Exception, code: int, cli: Cli, control: SmallControl
+) -> None:
+    control.raises = error
+    assert cli("ls") == (code, "", "error: cannot x: y\nhint: do z\n")
+
+
+# --- what the daemon is asked ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "asked"),
+    [
+        ("scale echo 0", ("scale", "echo", 0)),
+        ("scale echo --reset", ("scale", "echo", None)),
+        ("retry echo", ("retry", "echo")),
+        ("rm echo -y", ("remove", "echo")),
+        ("confirm-removal echo --yes", ("confirm_removal", "echo")),
+        ("token revoke t1 --now", ("token_revoke", "t1", True)),
+        ("token drop-key k1", ("drop_key", "k1")),
+        ("events --service echo --tail 7", ("events", 0, "echo", 7, False)),
+        (
+            "token create echo --name n --expires 3d",
+            ("token_create", TokenRequest(service="echo", name="n", expires="3d")),
+        ),
+        ("start echo", ("start", LaunchRequest(folder="echo"))),
+        (
+            "start /m --name n --image i --count 0 --public --cpu 1.5 --mem 1g --shm 64m --resource cuda.device=1 "
+            "--env A=b=c --env E= --mount data:/d:ro --definition d.yml --destination /x",
+            (
+                "start",
+                LaunchRequest(
+                    folder="/m",
+                    name="n",
+                    image="i",
+                    count=0,
+                    public=True,
+                    cpu=1.5,
+                    mem="1g",
+                    shm="64m",
+                    resources={"cuda.device": "1"},
+                    environ={"A": "b=c", "E": ""},
+                    mounts=("data:/d:ro",),
+                    definition="d.yml",
+                    destination="/x",
+                ),
+            ),
+        ),
+    ],
+)
+def test_a_verb_asks_for_what_was_typed(args: str, asked: tuple[object, ...], cli: Cli, control: SmallControl) -> None:
+    assert cli(*args.split())[0] == 0
+    assert control.asked == [asked]
+
+
+def test_a_folder_that_is_here_is_sent_whole(cli: Cli, control: SmallControl, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    cli("start", "mine")
+    assert control.asked == [("start", LaunchRequest(folder=str(tmp_path / "mine")))]
+
+
+# --- what people see ------------------------------------------------------------------------------------------------
+
+
+def test_a_piped_table_is_aligned_text(cli: Cli) -> None:
+    assert cli("ls")[1].splitlines() == [
+        "NAME  STATUS   ROUTINGS  REVISION      ENDPOINT                              CAUSE",
+        "echo  HEALTHY       1/1  0123456789ab  http://127.0.0.1:8080/inference/echo",
+    ]
+
+
+def test_an_override_says_what_the_file_says(cli: Cli, control: SmallControl) -> None:
+    control.service_view = ECHO.model_copy(update={"desired_routing_count": 3, "override_desired": 3})
+    assert "1/3 (file says 1)" in cli("ls")[1]
+
+
+def test_a_token_alone_goes_to_standard_output(cli: Cli) -> None:
+    code, out, err = cli("token", "create", "echo")
+    assert (code, out) == (0, "secret-text\n")
+    assert "t1 for echo" in err
+
+
+def test_nothing_in_a_log_tail_steers_the_terminal(cli: Cli) -> None:
+    out = cli("explain", "echo")[1]
+    assert "| boom\N{REPLACEMENT CHARACTER}[2J" in out
+    assert "\x1b" not in out
+    assert "hint: see the log" in out
+
+
+def test_every_verb_has_help(cli: Cli) -> None:
+    verbs = [
+        "",
+        "run",
+        "serve",
+        "status",
+        "ls",
+        "ps",
+        "describe",
+        "logs",
+        "events",
+        "explain",
+        "scale",
+        "retry",
+        "start",
+    ]
+    for verb in [*verbs, "rm", "confirm-removal", "doctor", "validate", "schema", "token", "token create"]:
+        code, out, _ = cli(*verb.split(), "--help")
+        assert (code, "--output" in out) == (0, True), verb
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("passed", 0), ("failed", 4), ("info", 1)])
+def test_a_try_ends_as_its_last_step_did(
+    verdict: str, code: int, cli: Cli, control: SmallControl, tmp_path: Path
+) -> None:
+    control.verdict = verdict
+    (tmp_path / "m").mkdir()
+    assert cli("validate", "--try", "m", "--image", "i", "--env", "A=1", "--resource", "cpu=2")[0] == code
+    wanted = TryRequest(folder=str(tmp_path / "m"), image="i", environ={"A": "1"}, resources={"cpu": "2"})
+    assert control.asked == [("try_run", wanted)]
+
+
+def test_a_terminal_gets_colours_unless_it_wants_none(url: str) -> None:
+    def seen(**environ: str) -> bytes:
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator", "ls"],
+            env={"PATH": os.environ["PATH"], "TERM": "xterm", "ORCHESTRATOR_URL": url, "ORCHESTRATOR_TOKEN": ADMIN}
+            | environ,
+            stdout=theirs,
+        )
+        os.close(theirs)
+        text = b""
+        while select.select([ours], [], [], 20)[0]:
+            try:
+                text += os.read(ours, 4096)
+            except OSError:
+                break
+        os.close(ours)
+        assert process.wait(20) == 0
+        return text
+
+    assert b"\x1b[32mHEALTHY" in seen()
+    assert b"\x1b[32m" not in seen(NO_COLOR="1")
+
+
+def test_ctrl_c_ends_a_stream_with_130_and_no_traceback(url: str, control: SmallControl) -> None:
+    with spawned(url, "logs", "-f", "echo", stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "first\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert process.stderr.read() == ""
+    deadline = time.monotonic() + 5
+    while not control.closed.is_set():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_reader_that_leaves_is_no_error(url: str, control: SmallControl) -> None:
+    control.log = ["x" * 1000] * 1000
+    with spawned(url, "logs", "echo", stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(20) == 1
+        assert process.stderr.read() == ""
+
+
+def test_help_and_validate_import_nothing_heavy() -> None:
+    code = "import sys, orchestrator.cli, orchestrator.cli.verdicts; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"aiohttp", "sqlalchemy", "docker", "jwt", "apscheduler"} & set(loaded)
+
+
+# --- without a daemon -----------------------------------------------------------------------------------------------
+
+
+def test_doctor_works_without_a_daemon(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    told = {"STATE_DIR": str(tmp_path), "RUNTIME": "process", "API__LISTEN": f"127.0.0.1:{free_port()}"}
+    for key, value in (told | {"GATEWAY__LISTEN": f"127.0.0.1:{free_port()}", "MODELS_DIRS": "[]"}).items():
+        monkeypatch.setenv(f"ORCHESTRATOR_{key}", value)
+    code, out, _ = cli("doctor", "--url", "http://127.0.0.1:1", "-o", "json")
+    states = {check["name"]: check["state"] for check in json.loads(out)}
+    assert code == 0, out
+    assert states.pop("daemon") == "warn"
+    assert set(states.values()) <= {"ok", "warn"}
+    assert {"python", "clock", "disk", "open files", "engine", "haproxy", "api port", "gateway port"} <= states.keys()
+
+
+def test_doctor_names_a_port_that_is_held(cli: Cli, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_API__LISTEN", url.removeprefix("http://"))
+    code, out, _ = cli("doctor", "--url", "http://127.0.0.1:1", "-o", "json")
+    held = next(check for check in json.loads(out) if check["name"] == "api port")
+    assert (code, held["state"]) == (1, "fail")
+    assert "[api] listen" in held["hint"]
