@@ -86,8 +86,9 @@ class Case:
         return await until(exited)
 
     async def close(self) -> None:
-        for unit in await self._runtimes[-1].observe():
-            await self._runtimes[-1].remove(unit.routing)
+        last = self.again()
+        for unit in await last.observe():
+            await last.remove(unit.routing)
         for runtime in self._runtimes:
             await runtime.close()
 
@@ -184,6 +185,7 @@ async def test_stop_kills_after_its_grace(case: Case) -> None:
 
 async def test_remove_ends_and_forgets(case: Case) -> None:
     await case.run("is stubborn")
+    await until(lambda: read(case.runtime.logs("r1")))
     await case.runtime.remove("r1")
     assert await case.seen() is None
 
@@ -267,7 +269,8 @@ async def test_a_restarted_daemon_adopts_what_runs(case: Case) -> None:
     seen = await case.seen("r1", adopting)
     assert seen is not None
     assert seen.state == "running"
-    await until(lambda: read(adopting.logs("r1", tail=1)))
+    for unit_id in ("r1", "r2"):
+        await until(lambda unit_id=unit_id: read(adopting.logs(unit_id, tail=1)))
     await adopting.stop("r2", 0.2)
     ended = await case.seen("r2", adopting)
     assert ended is not None

@@ -11,7 +11,7 @@ from orchestrator.core.errors import RuntimeFailure
 from orchestrator.core.paths import argv_to_host, to_host
 from orchestrator.core.ports import Command, Unit
 from orchestrator.runtimes.process.processes import MARKER
-from orchestrator.runtimes.process.units import Record, UnitFolder
+from orchestrator.runtimes.process.units import TMP, Record, UnitFolder
 
 OWN_PYTHON = ("python", "python3")
 
@@ -35,9 +35,11 @@ def environment(folder: UnitFolder, record: Record) -> dict[str, str]:
     }
 
 
-def host_argv(argv: Sequence[str], record: Record) -> list[str]:
-    """`argv` with translated paths; `python` is the orchestrator's own unless the definition has a PATH of its own."""
-    first, *rest = argv_to_host(argv, record.paths)
+def host_argv(argv: Sequence[str], folder: UnitFolder, record: Record) -> list[str]:
+    """`argv` with translated paths, those of files that actions wrote to the routing's own /tmp included; `python` is
+    the orchestrator's own unless the definition has a PATH of its own. Raises OSError."""
+    temporary = [(f"{TMP}/{entry.name}", str(entry)) for entry in folder.tmp.iterdir()]
+    first, *rest = argv_to_host(argv, (*record.paths, *temporary))
     return [sys.executable if first in OWN_PYTHON and "PATH" not in record.environ else first, *rest]
 
 

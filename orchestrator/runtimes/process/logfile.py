@@ -56,12 +56,10 @@ class LogCursor:
 
     def _open_newer(self, done: BinaryIO) -> list[BinaryIO]:
         """What was begun after `done`, which is kept open meanwhile so that its inode is not used again."""
-        *older, newest = _open_all(self._folder)
-        for file in older:
-            if _inode(file) == _inode(done):
-                file.close()
-                return [newest]
-        return [*older, newest]
+        found = _open_all(self._folder)
+        if found and _inode(found[0]) == _inode(done):
+            found.pop(0).close()
+        return found
 
     def _rotated(self) -> bool:
         try:

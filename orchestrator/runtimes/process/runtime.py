@@ -139,8 +139,9 @@ class ProcessRuntime:
                 hint="end what listens there, or let the start command listen on {port}",
                 code="port_taken",
             )
+        argv = command_argv(command)
         order = {
-            "argv": host_argv(command_argv(command), record),
+            "argv": await on_disk(f"start {unit_id}", lambda: host_argv(argv, folder, record)),
             "cwd": to_host(record.cwd, record.paths),
             "environ": environment(folder, record),
         }

@@ -18,7 +18,7 @@ from orchestrator.runtimes.process.commands import run_command
 from orchestrator.runtimes.process.environment import environment, host_argv
 from orchestrator.runtimes.process.failures import on_disk
 from orchestrator.runtimes.process.logfile import append
-from orchestrator.runtimes.process.units import Record, UnitFolder
+from orchestrator.runtimes.process.units import TMP, Record, UnitFolder
 
 
 class LocalSandbox:
@@ -35,8 +35,8 @@ class LocalSandbox:
         await on_disk(f"make the folder {path}", lambda: self._target(path).mkdir(parents=True, exist_ok=True))
 
     async def run(self, argv: Sequence[str], *, timeout: float) -> CommandResult:
-        environ = environment(self._folder, self._record)
-        return await run_command(host_argv(argv, self._record), self._folder, environ, timeout)
+        words = await on_disk(f"execute {argv[0]}", lambda: host_argv(argv, self._folder, self._record))
+        return await run_command(words, self._folder, environment(self._folder, self._record), timeout)
 
     async def log(self, line: str) -> None:
         await on_disk("write the log", lambda: append(self._folder.path, line, time.time()))
@@ -47,7 +47,7 @@ class LocalSandbox:
     def _target(self, path: str) -> Path:
         """Where `path` really lies, symbolic links followed. Raises `RuntimeFailure` (outside_sandbox)."""
         inside = os.path.normpath(path if path.startswith("/") else f"{HOME}/{path}")
-        paths = (*self._record.paths, ("/tmp", str(self._folder.tmp)))
+        paths = (*self._record.paths, (TMP, str(self._folder.tmp)))
         real = Path(os.path.realpath(to_host(inside, paths)))
         for _, outside in paths:
             if real.is_relative_to(os.path.realpath(outside)):

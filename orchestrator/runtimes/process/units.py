@@ -22,6 +22,8 @@ from orchestrator.core.state import Observed, UnitKind, UnitState
 from orchestrator.runtimes.process.processes import alive, state
 
 LOOPBACK = "127.0.0.1"
+TMP = "/tmp"
+"""Inside a routing; the host's own is another."""
 _STALE = 600.0
 
 
