@@ -57,11 +57,11 @@ def gather(folder: Path, root: Path | None, definition: str = "", file: Path | N
 
 
 def gather_text(folder: Path, root: Path | None, data: bytes, file: Path | None) -> Sources:
-    """As `gather`, with the definition's text given; `file` None: it belongs to no folder."""
+    """As `gather`, with the definition's text given; where it stands for no `file` that is there, it stands alone."""
     shown = file or Path("<stdin>")
     digest = _mark("", shown.name, data)
     sources = Sources(shown, loading.load(data, str(shown)), digest=digest, settled=False)
-    if file is not None:
+    if file is not None and file.is_file():
         _add_side_file(sources, folder, root)
     return sources
 

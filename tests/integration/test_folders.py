@@ -105,8 +105,9 @@ def test_an_invalid_definition_has_a_name_and_no_services(disk: Path, settings: 
 def test_text_in_place_of_a_file(disk: Path, settings: Settings) -> None:
     folder = add(disk, "m", text("disk"))
     add(disk, "m", "stop_grace: 7", "deployment-config.yaml")
-    stdin = read_folder(folder, settings, data=text("typed").encode())
-    assert [(s.name, s.stop_grace) for s in stdin.services] == [("typed", 30)]
+    for file in (None, Path("<stdin>")):
+        stdin = read_folder(folder, settings, data=text("typed").encode(), file=file)
+        assert [(s.name, s.stop_grace) for s in stdin.services] == [("typed", 30)]
     assert read_folder(folder, settings, data=b"models: []").problems[0].file == "<stdin>"
     edited = read_folder(folder, settings, data=text("edited").encode(), file=folder / "model-definition.yml")
     assert [(s.name, s.stop_grace) for s in edited.services] == [("edited", 7)]
