@@ -149,7 +149,6 @@ def _engine(path: Path, busy_timeout: float) -> Engine:
 
 
 def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
-    connection.isolation_level = None  # else the driver begins by itself, too late for DDL and for the busy timeout
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "journal_size_limit=67108864"):
         connection.execute(f"PRAGMA {pragma}")
 
