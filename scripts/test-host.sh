@@ -39,6 +39,7 @@ flock 9 # two runs at once: the second waits, and finds everything in place
 
 packages=()
 has wrk || packages+=(wrk)
+has systemd-analyze || packages+=(systemd) # judges the units; nothing is run by it
 scripts/images.sh --present || {
   has busybox || packages+=(busybox-static)
   has debootstrap || packages+=(debootstrap)
