@@ -95,9 +95,12 @@ def _union(members: tuple[Any, ...]) -> Reader:
     readers = [_reader(m) for m in others]
     if len(readers) == 1:
         return readers[0] if len(members) == 1 else or_null(readers[0])
-    as_list, as_text = readers
-    either: Reader = lambda node, path, report: (as_text if isinstance(node, Scalar) else as_list)(node, path, report)  # noqa: E731
+    either = _list_or_text(*readers)
     return or_null(either) if NoneType in members else either
+
+
+def _list_or_text(as_list: Reader, as_text: Reader) -> Reader:
+    return lambda node, path, report: (as_text if isinstance(node, Scalar) else as_list)(node, path, report)
 
 
 def _map(key_type: Any, value: Reader) -> Reader:

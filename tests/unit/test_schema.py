@@ -87,6 +87,15 @@ def test_every_key_is_described() -> None:
             assert described, f"{name}.{key}"
 
 
+def test_the_document_names_every_key_and_its_example_is_valid() -> None:
+    text = (ROOT / "docs/definition.md").read_text(encoding="utf-8")
+    for name, part in definition_schema()["$defs"].items():
+        for key in part.get("properties", {}):
+            assert "-" in key or f"`{key}`" in text or f"{key}," in text, f"{name}.{key}"
+    example = text.split("```yaml\n")[1].split("```")[0]
+    assert load(example.encode(), "docs").definition
+
+
 def test_the_configuration_schema() -> None:
     validator = jsonschema.Draft7Validator(json.loads(text_of(Which.CONFIG)))
     good = (
