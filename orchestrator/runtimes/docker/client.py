@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import docker
 import requests
-from docker.types import CancellableStream
+import urllib3
 from docker.utils import kwargs_from_env
 
 from orchestrator.core.errors import Unavailable
@@ -19,6 +20,9 @@ from orchestrator.runtimes.docker.errors import translate, unreachable
 from orchestrator.runtimes.docker.stream import Pump, Source
 
 T = TypeVar("T")
+THIRD_PARTY = (docker.errors.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+CONNECT_LIMIT = 10.0
+"""Seconds."""
 WORKERS = 16
 """Calls under way at once; the others wait, and their waiting counts against their limit."""
 LIMIT = 60
@@ -46,7 +50,7 @@ class Engine:
             return await asyncio.wait_for(work, limit)
         except TimeoutError:
             raise unreachable(doing, f"no answer within {limit:g} s") from None
-        except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        except THIRD_PARTY as error:
             raise translate(error, doing) from error
 
     async def stream(self, doing: str, open_source: Callable[[docker.APIClient], Source[T]]) -> AsyncGenerator[list[T]]:
@@ -55,14 +59,16 @@ class Engine:
         try:
             while batch := await pump.batch():
                 yield batch
-        except (docker.errors.DockerException, requests.RequestException, OSError) as error:
-            raise translate(error, doing) from error
         finally:
             await self.release(pump)
 
-    def pump(self, name: str, open_source: Callable[[docker.APIClient], Source[T]]) -> Pump[T]:
+    def pump(self, doing: str, open_source: Callable[[docker.APIClient], Source[T]]) -> Pump[T]:
         """For callers that do more than iterate: they must `release` it."""
-        pump = Pump(f"docker: {name}", lambda: open_source(self.client()))
+
+        def translated(error: Exception) -> Exception:
+            return translate(error, doing) if isinstance(error, THIRD_PARTY) else error
+
+        pump = Pump(f"docker: {doing}", lambda: open_source(self.client()), translated)
         self._pumps.add(pump)
         return pump
 
@@ -95,29 +101,41 @@ def address(api: docker.APIClient, path: str) -> str:
     return f"{api.base_url}/v{api.api_version}{path}"
 
 
-def opened(
-    api: docker.APIClient, method: str, path: str, params: Mapping[str, str | int], **more: Any
-) -> requests.Response:
+def opened(api: docker.APIClient, method: str, path: str, **request: Any) -> requests.Response:
     """A response whose body is read as it comes; nothing limits how long it is silent, unless `timeout` says so."""
-    more.setdefault("timeout", (10.0, None))
-    response = api.request(method, address(api, path), params=params, stream=True, **more)
-    docker_errors(response)
-    return response
-
-
-def docker_errors(response: requests.Response) -> None:
+    request.setdefault("timeout", (CONNECT_LIMIT, None))
+    response = api.request(method, address(api, path), stream=True, **request)
     try:
         response.raise_for_status()
     except requests.HTTPError as error:
         docker.errors.create_api_error_from_http_exception(error)
+    return response
 
 
-def frames(response: requests.Response) -> CancellableStream[Any]:
+class Body(Generic[T]):
+    """What `items` makes of a response, as a source that another thread may close."""
+
+    def __init__(self, response: requests.Response, items: Callable[[requests.Response], Iterator[T]]) -> None:
+        self._response = response
+        self._items = items
+
+    def __iter__(self) -> Iterator[T]:
+        with self._response:
+            yield from self._items(self._response)
+
+    def close(self) -> None:
+        self._response.raw.shutdown()
+
+
+def frames(response: requests.Response) -> Iterator[tuple[int, bytes]]:
     """(stream number, payload) of the engine's multiplexed output: 1 out, 2 err."""
+    while len(header := response.raw.read(8)) == 8:
+        number, size = struct.unpack(">BxxxL", header)
+        yield number, response.raw.read(size)
 
-    def read() -> Iterator[tuple[int, bytes]]:
-        while len(header := response.raw.read(8)) == 8:
-            number, size = struct.unpack(">BxxxL", header)
-            yield number, response.raw.read(size)
 
-    return CancellableStream(read(), response)
+def events(response: requests.Response) -> Iterator[dict[str, Any]]:
+    """The engine's JSON lines."""
+    for line in response.iter_lines(chunk_size=None):
+        if line.strip():
+            yield json.loads(line)

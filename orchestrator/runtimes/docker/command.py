@@ -7,11 +7,10 @@ import time
 from collections.abc import Sequence
 
 import docker
-from docker.types import CancellableStream
 
 from orchestrator.core.errors import RuntimeFailure, Unavailable
 from orchestrator.core.ports import CommandResult, CommandTimeout
-from orchestrator.runtimes.docker.client import Engine
+from orchestrator.runtimes.docker.client import Body, Engine, frames, opened
 from orchestrator.runtimes.docker.errors import explained
 from orchestrator.runtimes.docker.stream import Pump
 
@@ -20,23 +19,24 @@ OUTPUT_LIMIT = 64 * 1024
 LEFTOVER_OUTPUT = 0.5
 """Seconds between looks whether a silent command has ended: what it left in the background may hold its output open."""
 CANNOT = (126, 127)
-Chunk = tuple[bytes | None, bytes | None]
+Chunk = tuple[int, bytes]
+"""Stream number (1 out, 2 err) and bytes."""
 
 
 class Tails:
     """The last `OUTPUT_LIMIT` bytes of out and err."""
 
     def __init__(self) -> None:
-        self._kept = (bytearray(), bytearray())
+        self._out, self._err = bytearray(), bytearray()
 
     def add(self, chunk: Chunk) -> None:
-        for kept, data in zip(self._kept, chunk, strict=True):
-            kept += data or b""
-            del kept[:-OUTPUT_LIMIT]
+        number, data = chunk
+        kept = self._err if number == 2 else self._out
+        kept += data
+        del kept[:-OUTPUT_LIMIT]
 
     def texts(self) -> tuple[str, str]:
-        out, err = (kept.decode("utf-8", "replace") for kept in self._kept)
-        return out, err
+        return self._out.decode("utf-8", "replace"), self._err.decode("utf-8", "replace")
 
 
 async def execute(
@@ -62,9 +62,9 @@ async def execute(
     return CommandResult(out, err, code)
 
 
-def _output(api: docker.APIClient, exec_id: str) -> CancellableStream[Chunk]:
-    stream: CancellableStream[Chunk] = api.exec_start(exec_id, stream=True, demux=True)
-    return stream
+def _output(api: docker.APIClient, exec_id: str) -> Body[Chunk]:
+    body = {"Detach": False, "Tty": False}
+    return Body(opened(api, "POST", f"/exec/{exec_id}/start", json=body), frames)
 
 
 async def _collect(engine: Engine, exec_id: str, pump: Pump[Chunk], tails: Tails) -> None:

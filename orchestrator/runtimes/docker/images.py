@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal
 
 import docker
 from docker.auth import get_config_header, resolve_repository_name
-from docker.types import CancellableStream
 from docker.utils import parse_repository_tag
 
 from orchestrator.core.errors import RuntimeFailure, Unavailable
 from orchestrator.core.ports import PullProgress
-from orchestrator.runtimes.docker.client import Engine, opened
+from orchestrator.runtimes.docker.client import CONNECT_LIMIT, Body, Engine, events, opened
 from orchestrator.runtimes.docker.errors import explained
 
 Pull = Literal["missing", "always", "never"]
@@ -71,19 +69,13 @@ def _count(layers: dict[str, tuple[int, int]], event: dict[str, Any]) -> bool:
     return True
 
 
-def _source(api: docker.APIClient, image: str) -> CancellableStream[Any]:
+def _source(api: docker.APIClient, image: str) -> Body[dict[str, Any]]:
     repository, tag = parse_repository_tag(image)
     auth = get_config_header(api, resolve_repository_name(repository)[0])
     params = {"fromImage": repository, "tag": tag or "latest"}
     headers = {"X-Registry-Auth": auth} if auth else {}
-    response = opened(api, "POST", "/images/create", params, headers=headers, timeout=(10.0, SILENCE))
-
-    def events() -> Iterator[dict[str, Any]]:
-        for line in response.iter_lines(chunk_size=None):
-            if line.strip():
-                yield json.loads(line)
-
-    return CancellableStream(events(), response)
+    silence = (CONNECT_LIMIT, SILENCE)
+    return Body(opened(api, "POST", "/images/create", params=params, headers=headers, timeout=silence), events)
 
 
 def _failure(image: str, text: str) -> RuntimeFailure | Unavailable:

@@ -6,13 +6,11 @@ import calendar
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
 import docker
-from docker.types import CancellableStream
 
 from orchestrator.core.ports import LogLine
-from orchestrator.runtimes.docker.client import Engine, frames, opened
+from orchestrator.runtimes.docker.client import Body, Engine, frames, opened
 
 LINE_LIMIT = 16 * 1024
 
@@ -20,7 +18,7 @@ LINE_LIMIT = 16 * 1024
 async def lines(
     engine: Engine, container: str, *, follow: bool, tail: int | None, since: float | None
 ) -> AsyncGenerator[LogLine]:
-    def source(api: docker.APIClient) -> CancellableStream[Any]:
+    def source(api: docker.APIClient) -> Body[tuple[int, bytes]]:
         params = {
             "stdout": 1,
             "stderr": 1,
@@ -29,7 +27,7 @@ async def lines(
             "tail": "all" if tail is None else max(tail, 0),
             "since": f"{since:.9f}" if since is not None else 0,
         }
-        return frames(opened(api, "GET", f"/containers/{container}/logs", params))
+        return Body(opened(api, "GET", f"/containers/{container}/logs", params=params), frames)
 
     async with aclosing(engine.stream("read the log", source)) as batches:
         async for batch in batches:

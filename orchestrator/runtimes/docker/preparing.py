@@ -17,7 +17,7 @@ from orchestrator.runtimes.docker.prepared import Prepared
 
 def create(api: docker.APIClient, unit: Unit, image: str, place: Place) -> Prepared:
     body = options.create_options(unit, image, gate.ENTRYPOINT, place)
-    container = _create(api, body, options.container_name(unit))
+    container = _create_named(api, body, options.container_name(unit), place.installation)
     if network := options.extra_network(unit.spec, place):
         api.connect_container_to_network(container, network)
     prepared = read(api, container)
@@ -73,6 +73,16 @@ def make_home(api: docker.APIClient, prepared: Prepared) -> None:
     mode = (there.mode & 0o777) | 0o700 if there is not None else 0o755
     entries = [*archive.parents(missing, gate.ROOT), Entry("/".join([*missing, "work"]), prepared.owner, mode)]
     archive.put(api, prepared.container, folder, entries)
+
+
+def _create_named(api: docker.APIClient, body: Mapping[str, Any], name: str, installation: str) -> str:
+    """Names are for people; where another installation has the same one, ours tells them apart."""
+    try:
+        return _create(api, body, name)
+    except docker.errors.APIError as error:
+        if error.status_code != ending.CONFLICT:
+            raise
+        return _create(api, body, f"{name}-{installation}")
 
 
 def _create(api: docker.APIClient, body: Mapping[str, Any], name: str) -> str:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import docker
-from docker.types import CancellableStream
 
 from orchestrator.core.errors import NotFound, RuntimeFailure, Unavailable
 from orchestrator.core.ports import Command, Created, LogLine, PullProgress, RuntimeInfo, Unit
 from orchestrator.core.state import Group, Observed
 from orchestrator.runtimes.docker import ending, gate, images, logs, network, observe, options, preparing
-from orchestrator.runtimes.docker.client import Engine
+from orchestrator.runtimes.docker.client import Body, Engine, events, opened
 from orchestrator.runtimes.docker.options import Place
 from orchestrator.runtimes.docker.prepared import Prepared
 from orchestrator.runtimes.docker.sandbox import ContainerSandbox
@@ -69,8 +69,8 @@ class DockerRuntime:
     async def events(self) -> AsyncIterator[str]:
         filters = {**observe.ours(self._installation), "type": ["container"], "event": list(EVENTS)}
 
-        def source(api: docker.APIClient) -> CancellableStream[Any]:
-            return api.events(filters=filters, decode=True)
+        def source(api: docker.APIClient) -> Body[dict[str, Any]]:
+            return Body(opened(api, "GET", "/events", params={"filters": json.dumps(filters)}), events)
 
         async with contextlib.aclosing(self._engine.stream("follow the engine's events", source)) as batches:
             async for batch in batches:

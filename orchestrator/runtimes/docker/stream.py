@@ -27,8 +27,11 @@ class Source(Iterable[T_co], Protocol[T_co]):
 class Pump(Generic[T]):
     """`batch` gives what has come since the last call, waiting for the first; empty at the end."""
 
-    def __init__(self, name: str, open_source: Callable[[], Source[T]]) -> None:
+    def __init__(
+        self, name: str, open_source: Callable[[], Source[T]], translated: Callable[[Exception], Exception]
+    ) -> None:
         self._open_source = open_source
+        self._translated = translated
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
         self._gone = asyncio.Event()
@@ -42,7 +45,7 @@ class Pump(Generic[T]):
         self._thread.start()
 
     async def batch(self) -> list[T]:
-        """Raises what the iterator raised, after everything before it was given out."""
+        """Raises what the iterator raised (translated), after everything before it was given out."""
         await self._ready.wait()
         with self._room:
             items, self._items = self._items, []
@@ -77,7 +80,7 @@ class Pump(Generic[T]):
                 if not self._hand_over(item):
                     break
         except Exception as error:
-            self._error = error
+            self._error = self._translated(error)
         finally:
             self._end()
 
