@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +17,7 @@ import typer
 
 from orchestrator.cli.common import ERROR, INTERRUPTED, OK, TIMEOUT, Common
 from orchestrator.cli.output import one_line
-from orchestrator.core.errors import Conflict, NotAuthorised, NotFound, Unavailable
+from orchestrator.core.errors import Conflict, NotAuthorised, NotFound, OrchestratorError, Unavailable
 
 if TYPE_CHECKING:
     from orchestrator.cli.embedded import Embedded
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _LOOK = 0.25
 """Seconds between looks while services come up."""
+_EMPTY = 5.0
+"""Seconds after which no service at all is taken as said."""
 _UP = 30.0
 """Seconds that the daemon gets to answer."""
 
@@ -77,9 +80,10 @@ async def _run(embedded: Embedded, *, timeout: float, once: bool) -> int:
         await asyncio.gather(work, return_exceptions=True)
         if not died.done():
             print("ending everything that was started …", flush=True)
+            running = await _running(embedded)
             _signal(child, signal.SIGTERM)
             await died
-            print(stop.ended(child.returncode))
+            print(stop.ended(child.returncode, running))
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
         stop.close()
@@ -102,14 +106,26 @@ class _Stop:
         self.asked.set()
 
     @staticmethod
-    def ended(code: int | None) -> str:
+    def ended(code: int | None, running: Mapping[str, int]) -> str:
         if code == -signal.SIGKILL:
-            return "the daemon was killed: routings may be left; a next start finds them"
-        return "ended: all routings, the gateway and the daemon; its state is kept"
+            return "the daemon was killed: routings may be left; the next start finds them"
+        routings = ", ".join(f"{count} of {service}" for service, count in running.items())
+        return f"ended: routings ({routings or 'none'}), the gateway, the daemon; its state is kept"
 
     def close(self) -> None:
         for number in self.SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(number)
+
+
+async def _running(embedded: Embedded) -> Mapping[str, int]:
+    """Service to how many of its routings there are; none where the daemon does not say within 2 s."""
+    from orchestrator.client import Client, find_daemon
+
+    daemon = find_daemon(environ={"ORCHESTRATOR_CONFIG": str(embedded.config)})
+    async with Client(daemon.url, daemon.token, timeout=2) as client:
+        with suppress(OrchestratorError):
+            return Counter(r.service for r in await client.routings() if r.status != "FAILED_TO_START")
+    return {}
 
 
 def _signal(child: asyncio.subprocess.Process, number: int) -> None:
@@ -122,7 +138,7 @@ async def _work(embedded: Embedded, *, timeout: float, once: bool) -> int:
     from orchestrator.client import Client, find_daemon
 
     environ = {"ORCHESTRATOR_CONFIG": str(embedded.config)}
-    await _answering(environ)
+    await _answering(environ, embedded.log)
     daemon = find_daemon(environ=environ)
     async with Client(daemon.url, daemon.token) as client:
         await _introduce(client, embedded)
@@ -136,7 +152,7 @@ async def _work(embedded: Embedded, *, timeout: float, once: bool) -> int:
     return OK
 
 
-async def _answering(environ: dict[str, str]) -> None:
+async def _answering(environ: dict[str, str], log: Path) -> None:
     """Until the daemon made its token and is ready."""
     from orchestrator.client import Client, find_daemon
 
@@ -148,9 +164,10 @@ async def _answering(environ: dict[str, str]) -> None:
                 await client.ready()
                 await client.status()
             return
-        except (Unavailable, NotAuthorised):
+        except (Unavailable, NotAuthorised) as error:
             if time.monotonic() > deadline:
-                raise
+                text = f"cannot start: the daemon is not ready after {_UP:.0f} s: {error.message}"
+                raise Unavailable(text, hint=f"see {log}", code="timeout") from None
         await asyncio.sleep(0.1)
 
 
@@ -166,18 +183,23 @@ async def _introduce(client: Client, embedded: Embedded) -> None:
 
 
 async def _come_up(client: Client, timeout: float) -> tuple[Picture, bool]:
-    """What there is once every service is HEALTHY or not waited for, and whether that was in time."""
+    """What there is once every service is HEALTHY or not waited for (in two looks, no service new), and whether that
+    was in time."""
     from orchestrator.cli.progress import progress
 
-    deadline = time.monotonic() + timeout
+    began = time.monotonic()
+    before: Picture | None = None
     with progress() as shown:
         while True:
             picture = await _look(client)
             shown.show(picture)
-            if picture.services and picture.settled():
+            passed = time.monotonic() - began
+            known = picture.services or passed > _EMPTY
+            if known and picture.settled() and before is not None and len(before.services) == len(picture.services):
                 return picture, True
-            if time.monotonic() > deadline:
+            if passed > timeout:
                 return picture, False
+            before = picture
             await asyncio.sleep(_LOOK)
 
 
@@ -209,6 +231,8 @@ async def _print_endpoints(client: Client, picture: Picture, *, in_time: bool) -
         for name, cause in left_out.items()
     ]
     lines += [f"not HEALTHY in time: {s.name} is {s.status}: {one_line(s.cause)}" for s in waiting if not in_time]
+    if not picture.services:
+        lines = ["no model folder was found: one that is put there is served within seconds"]
     if lines:
         print("\n".join(("", *lines)))
 

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.common import FAILED, OK, Common, connect, requested
+from orchestrator.cli.common import FAILED, INTERRUPTED, OK, Common, connect, requested
 from orchestrator.cli.output import clean, dump, one_line, paint
 from orchestrator.core.errors import NotAuthorised, NotFound, Unavailable
 
@@ -26,7 +26,7 @@ def try_path(
     resources: Mapping[str, str] | None = None,
     model: str | None = None,
 ) -> int:
-    """Exit code: 0 passed, 4 failed. Ctrl-C and SIGTERM raise KeyboardInterrupt, with the scratch routing gone."""
+    """Exit code: 0 passed, 4 failed, 130 interrupted. However it ends, the scratch routing is gone then."""
     from orchestrator.core.views import TryRequest
 
     request = requested(
@@ -37,11 +37,18 @@ def try_path(
         environ=environ or {},
         resources=resources or {},
     )
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        return asyncio.run(_shown(common, request))
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        return asyncio.run(_until_terminated(common, request))
+    except asyncio.CancelledError:
+        return INTERRUPTED
+
+
+async def _until_terminated(common: Common, request: TryRequest) -> int:
+    """SIGTERM closes what runs as Ctrl-C does."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await _shown(common, request)
 
 
 async def _shown(common: Common, request: TryRequest) -> int:
