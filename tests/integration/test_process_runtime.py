@@ -21,8 +21,10 @@ from orchestrator.core.errors import RuntimeFailure
 from orchestrator.core.ports import Command, LogLine, Unit
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Observed, Reservation
+from orchestrator.runtimes import host, open_runtime
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.runtimes.process.processes import members
+from orchestrator.settings import DockerSettings, Settings
 
 SERVES = ("python", "-m", "http.server", "--bind", "127.0.0.1", "{port}")
 
@@ -201,6 +203,7 @@ import asyncio, sys
 from pathlib import Path
 from orchestrator.core.ports import Command, Unit
 from orchestrator.core.spec import RoutingSpec
+from orchestrator.runtimes import host, open_runtime
 from orchestrator.runtimes.process import ProcessRuntime
 
 async def main(root, text):
@@ -430,3 +433,35 @@ async def test_a_torn_record_is_an_orphan_that_can_be_removed(machine: Machine) 
     await machine.runtime.remove("r1")
     assert await machine.runtime.observe() == []
     assert not machine.processes()
+
+
+# --- which runtime, and what the machine has ------------------------------------------------------------------------
+
+
+async def test_auto_takes_local_processes_where_no_engine_answers(tmp_path: Path) -> None:
+    settings = Settings(runtime="auto", docker=DockerSettings(host=f"unix://{tmp_path}/no-engine.sock"))
+    runtime, why = await open_runtime(settings, "test", tmp_path)
+    assert runtime.name == "process"
+    assert "no Docker Engine answers" in why
+    await runtime.close()
+
+
+@pytest.mark.parametrize(
+    ("script", "devices"),
+    [
+        ("echo GPU-1; echo GPU-2", ("GPU-1", "GPU-2")),
+        ("echo 'No devices were found'; exit 6", ()),
+        ("exec sleep 1009", ()),
+    ],
+)
+async def test_accelerators_are_what_their_driver_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, devices: tuple[str, ...]
+) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\n{script}\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(host, "NVIDIA_LIMIT", 0.5)
+    capacity = await host.host_capacity()
+    assert capacity.devices == devices
+    assert capacity.slots["cuda.device"] == len(devices)
