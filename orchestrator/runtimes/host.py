@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 
 import psutil
 
@@ -42,6 +43,8 @@ async def nvidia_devices() -> tuple[str, ...]:
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            with suppress(TimeoutError):  # one that a hung driver holds ends only with its cause
+                async with asyncio.timeout(1):
+                    await process.communicate()
     lines = [line.strip() for line in out.decode("utf-8", "replace").splitlines()] if not process.returncode else []
     return tuple(line for line in lines if line.startswith("GPU-"))

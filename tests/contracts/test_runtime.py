@@ -49,14 +49,19 @@ SCRIPTED = {
 class Case:
     """One runtime on its engine; `again` opens it as a restarted daemon does."""
 
-    def __init__(self, opened: Callable[[], Runtime], does: Callable[[str], Command], folder: Path) -> None:
+    def __init__(self, opened: Callable[[str], Runtime], does: Callable[[str], Command], folder: Path) -> None:
         self._open, self.does, self._folder = opened, does, folder
+        self._installation, self._other = (f"test-{uuid.uuid4().hex[:12]}" for _ in range(2))
         self._runtimes: list[Runtime] = []
         self.runtime = self.again()
 
     def again(self) -> Runtime:
-        self._runtimes.append(self._open())
+        self._runtimes.append(self._open(self._installation))
         return self._runtimes[-1]
+
+    def other(self) -> Runtime:
+        """Another installation on the same engine."""
+        return self._open(self._other)
 
     def unit(self, unit_id: str = "r1", **changes: Any) -> Unit:
         spec = RoutingSpec(
@@ -115,13 +120,11 @@ async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         case "memory":
             engine = MemoryEngine()
             engine.programs |= SCRIPTED
-            made = Case(lambda: MemoryRuntime("test", engine=engine), lambda what: Command(argv=(what,)), folder)
+            made = Case(lambda name: MemoryRuntime(name, engine=engine), lambda what: Command(argv=(what,)), folder)
         case "process":
-            made = Case(lambda: ProcessRuntime("test", tmp_path / "state"), by_shell, folder)
+            made = Case(lambda name: ProcessRuntime(name, tmp_path / "state"), by_shell, folder)
         case _:
-            make = request.getfixturevalue("docker_runtime")
-            installation = f"test-{uuid.uuid4().hex[:12]}"
-            made = Case(lambda: make(installation), by_shell, folder)
+            made = Case(request.getfixturevalue("docker_runtime"), by_shell, folder)
     yield made
     await made.close()
 
@@ -337,3 +340,11 @@ async def test_capacity_names_what_routings_draw_from(case: Case) -> None:
     assert capacity.slots["cpu"] >= 1
     assert capacity.slots["mem"] > 2**20
     assert capacity.slots["cuda.device"] == len(capacity.devices)
+
+
+async def test_installations_do_not_see_each_other(case: Case) -> None:
+    await case.runtime.create(case.unit())
+    other = case.other()
+    assert await other.observe() == []
+    await other.close()
+    assert await case.seen() is not None

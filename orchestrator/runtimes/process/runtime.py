@@ -70,7 +70,8 @@ class ProcessRuntime:
         if not self._routings.exists():
             return []
         folders = all_folders(self._routings)
-        return [(f.observe(), f.recorded().get("supervisor", {})) for f in folders if f.exists]
+        seen = ((f.observe(self._installation), f.recorded().get("supervisor", {})) for f in folders if f.exists)
+        return [(observed, supervisor) for observed, supervisor in seen if observed]
 
     async def events(self) -> AsyncIterator[str]:
         await self.observe()  # what runs already is watched from here on
@@ -204,7 +205,7 @@ class ProcessRuntime:
 
 
 def _may_write(folder: UnitFolder) -> bool:
-    return folder.exists and folder.observe().state != "exited"
+    return folder.exists and folder.state() != "exited"
 
 
 def _ask_to_stop(folder: UnitFolder, supervisor: int, grace: float) -> None:

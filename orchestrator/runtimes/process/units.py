@@ -89,13 +89,16 @@ class UnitFolder:
             return {}
         return value if isinstance(value, dict) else {}
 
-    def observe(self) -> Observed:
-        """What it is now. A folder whose record is lost is shown with its id alone, so that it can be removed."""
-        ended, now = self.ended(), self._state()
+    def observe(self, installation: str) -> Observed | None:
+        """What it is now; None: another installation's. A folder whose record is lost is shown with its id alone, so
+        that it can be removed."""
+        ended, now = self.ended(), self.state()
         try:
             record = self.record()
         except (OSError, ValueError, TypeError, KeyError):
             return Observed(self.path.name, "", "", "routing", self.path.name, now)
+        if record.installation != installation:
+            return None
         return Observed(
             record.id,
             record.service,
@@ -110,7 +113,7 @@ class UnitFolder:
             member=record.member,
         )
 
-    def _state(self) -> UnitState:
+    def state(self) -> UnitState:
         recorded = self.recorded()
         if not recorded:
             return "created"
