@@ -438,8 +438,8 @@ async def test_a_torn_record_is_an_orphan_that_can_be_removed(machine: Machine) 
 # --- which runtime, and what the machine has ------------------------------------------------------------------------
 
 
-async def test_auto_takes_local_processes_where_no_engine_answers(tmp_path: Path) -> None:
-    settings = Settings(runtime="auto", docker=DockerSettings(host=f"unix://{tmp_path}/no-engine.sock"))
+async def test_auto_takes_local_processes_where_no_engine_answers(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    settings = Settings(runtime="auto", docker=DockerSettings(host=f"tcp://127.0.0.1:{free_port()}"))
     runtime, why = await open_runtime(settings, "test", tmp_path)
     assert runtime.name == "process"
     assert "no Docker Engine answers" in why
