@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ import docker
 from orchestrator.core.errors import RuntimeFailure, Unavailable
 from orchestrator.core.ports import CommandResult, CommandTimeout
 from orchestrator.runtimes.docker.client import Body, Engine, frames, opened
-from orchestrator.runtimes.docker.errors import explained
+from orchestrator.runtimes.docker.errors import explained, plain
 from orchestrator.runtimes.docker.stream import Pump
 
 OUTPUT_LIMIT = 64 * 1024
@@ -19,6 +20,7 @@ OUTPUT_LIMIT = 64 * 1024
 LEFTOVER_OUTPUT = 0.5
 """Seconds between looks whether a silent command has ended: what it left in the background may hold its output open."""
 CANNOT = (126, 127)
+LAST_STEP = re.compile(r"exec /\S+: (argument list too long|exec format error|permission denied)\n")
 Chunk = tuple[int, bytes]
 """Stream number (1 out, 2 err) and bytes."""
 
@@ -57,9 +59,16 @@ async def execute(
     finally:
         await engine.release(pump)
     out, err = tails.texts()
-    if code in CANNOT and out.startswith("OCI runtime exec failed"):
-        raise explained(out.strip(), doing) or RuntimeFailure(f"cannot {doing}: {out.strip()}", code="start_failed")
+    if reason := _not_executed(out, err, code):
+        raise explained(reason, doing) or RuntimeFailure(f"cannot {doing}: {reason}", code="start_failed")
     return CommandResult(out, err, code)
+
+
+def _not_executed(out: str, err: str, code: int) -> str:
+    """Why there never was a command; empty: there was. The engine says it in the command's own output."""
+    if code in CANNOT and out.startswith("OCI runtime exec failed"):
+        return plain(out)
+    return err.strip() if code == 1 and not out and LAST_STEP.fullmatch(err) else ""
 
 
 def _output(api: docker.APIClient, exec_id: str) -> Body[Chunk]:

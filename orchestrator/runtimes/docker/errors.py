@@ -33,7 +33,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule(r"is already in use by container", "name_taken", "remove or rename the container that holds the name"),
     _rule(
-        r"bind source path does not exist|invalid mount|mounts? denied|error mounting|invalid volume spec",
+        r"bind source path does not exist|duplicate mount|invalid (mount|volume spec)|mounts? denied|error mounting",
         "mount_refused",
         "check that the mounted folders exist on the engine's host and that no two have the same target",
     ),
@@ -43,7 +43,11 @@ RULES: tuple[Rule, ...] = (
         "command_not_found",
         "check the command's spelling, and that the image has it",
     ),
-    _rule(r"read-only file system|is marked read-only|rootfs is read-only", "read_only", "write somewhere else"),
+    _rule(
+        r"read-only file system|is marked read-only|rootfs is read-only",
+        "permission",
+        "it lies on a read-only file system",
+    ),
     _rule(r"permission denied|operation not permitted", "permission", "check owner and mode inside the image"),
     _rule(r"no space left|quota exceeded", "no_space", "free some space on the engine's disk (`docker system df`)"),
     _rule(r"port is already allocated|address already in use", "port_taken", "stop what listens on that port"),
@@ -62,9 +66,16 @@ RULES: tuple[Rule, ...] = (
     _rule(r"no such network|network .* not found", "no_network", "create the network, or name one that exists"),
     _rule(r"minimum memory limit|range of cpus|invalid (cpu|memory)", "bad_resources", "check the resources asked for"),
     _rule(r"not a directory", "not_a_directory", "a part of the path is a file"),
-    _rule(r"oci runtime|failed to create (shim )?task", "start_failed", "see the engine's own log"),
+    _rule(r"argument list too long", "too_long", "the arguments or the environment are too long"),
+    _rule(r"oci runtime|runc|container process|failed to create", "start_failed", "see the engine's own log"),
 )
 """First match wins; the order is from the particular to the general."""
+
+
+WRAPPING = re.compile(
+    r"^(OCI runtime exec failed: |failed to create (shim )?task[^:]*: |OCI runtime create failed: |runc create failed: "
+    r"|exec failed: |unable to start container process: )+"
+)
 
 
 def translate(error: Exception, doing: str) -> OrchestratorError:
@@ -73,7 +84,7 @@ def translate(error: Exception, doing: str) -> OrchestratorError:
         return error
     if not isinstance(error, APIError):
         return unreachable(doing, error)
-    text = str(error.explanation or error).strip()
+    text = plain(str(error.explanation or error))
     status = error.status_code or 500
     if refused := explained(text, doing):
         return refused
@@ -90,6 +101,11 @@ def explained(text: str, doing: str) -> RuntimeFailure | None:
         if pattern.search(text):
             return RuntimeFailure(f"cannot {doing}: {text}", hint=hint, code=code)
     return None
+
+
+def plain(text: str) -> str:
+    """An engine's message without the layers it came through."""
+    return WRAPPING.sub("", text.strip()).removesuffix(": unknown")
 
 
 def unreachable(doing: str, error: object) -> Unavailable:

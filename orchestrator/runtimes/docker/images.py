@@ -75,7 +75,10 @@ def _source(api: docker.APIClient, image: str) -> Body[dict[str, Any]]:
     params = {"fromImage": repository, "tag": tag or "latest"}
     headers = {"X-Registry-Auth": auth} if auth else {}
     silence = (CONNECT_LIMIT, SILENCE)
-    return Body(opened(api, "POST", "/images/create", params=params, headers=headers, timeout=silence), events)
+    try:
+        return Body(opened(api, "POST", "/images/create", params=params, headers=headers, timeout=silence), events)
+    except docker.errors.APIError as error:
+        raise _failure(image, str(error.explanation)) from error
 
 
 def _failure(image: str, text: str) -> RuntimeFailure | Unavailable:

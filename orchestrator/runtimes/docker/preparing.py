@@ -17,8 +17,11 @@ from orchestrator.runtimes.docker.prepared import Prepared
 
 def create(api: docker.APIClient, unit: Unit, image: str, place: Place) -> Prepared:
     body = options.create_options(unit, image, gate.ENTRYPOINT, place)
+    network = options.extra_network(unit.spec, place)
+    if network:
+        api.inspect_network(network)  # one that is missing would be noticed only at the start
     container = _create_named(api, body, options.container_name(unit), place.installation)
-    if network := options.extra_network(unit.spec, place):
+    if network:
         api.connect_container_to_network(container, network)
     prepared = read(api, container)
     make_home(api, prepared)
