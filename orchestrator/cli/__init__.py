@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -90,6 +91,9 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Ends the process with one of the documented exit codes; expected errors never show a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what a model prints need not be text in our encoding
     try:
         build_app()(prog_name="orchestrator")
     except OrchestratorError as error:

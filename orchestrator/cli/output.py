@@ -35,6 +35,7 @@ COLOURS = {
 }
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,12 @@ class Column:
 def clean(text: str) -> str:
     """Text that came from a model, a log or an engine: nothing in it may steer the terminal."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def tamed(text: str) -> str:
+    """A log's line as a terminal may see it: its colours are kept, all else that would steer it is not."""
+    parts = _COLOUR.split(text)
+    return "".join(part if number % 2 else clean(part) for number, part in enumerate(parts))
 
 
 def one_line(text: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli.common import Common, ask, each
-from orchestrator.cli.output import dump, one_line, when
+from orchestrator.cli.output import dump, one_line, tamed, when
 from orchestrator.core.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ def logs(
     def show(entry: LogEntry) -> None:
         if common.json:
             print_line(entry)
-        else:
-            print(f"{entry.routing} | {entry.text}" if prefixed else entry.text, flush=True)
+            return
+        text = tamed(entry.text) if sys.stdout.isatty() else entry.text
+        print(f"{entry.routing} | {text}" if prefixed else text, flush=True)
 
     each(common, lambda client: client.logs(ref, follow=follow, tail=tail, since=start), show)
 

@@ -353,6 +353,13 @@ def test_a_reader_that_leaves_is_no_error(url: str, control: SmallControl) -> No
         assert process.stderr.read() == ""
 
 
+def test_a_narrow_encoding_is_no_traceback(url: str) -> None:
+    environ = os.environ | {"ORCHESTRATOR_URL": url, "ORCHESTRATOR_TOKEN": ADMIN, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "orchestrator", "logs", "echo"]
+    told = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=20)
+    assert (told.stdout, told.stderr) == ("first\nsecond \\u2603\n", "")
+
+
 def test_help_and_validate_import_nothing_heavy() -> None:
     code = "import sys, orchestrator.cli, orchestrator.cli.verdicts; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

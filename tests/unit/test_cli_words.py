@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from orchestrator.cli.common import pairs
 from orchestrator.cli.embedded import embed
-from orchestrator.cli.output import age, aligned, clean, span
+from orchestrator.cli.output import age, aligned, clean, span, tamed
 from orchestrator.cli.progress import TRIES, Picture, state_lines, tree
 from orchestrator.cli.run import call_lines
 from orchestrator.cli.streams import since_seconds
@@ -140,6 +140,10 @@ def test_pairs() -> None:
 def test_cleaned_text_has_no_control_characters(text: str) -> None:
     assert all(c in "\t\n" or ord(c) >= 32 for c in clean(text))
     assert "\x9b" not in clean(text)
+
+
+def test_a_log_line_keeps_its_colours_and_nothing_else() -> None:
+    assert tamed("\x1b[31mred\x1b[0m \x1b[2J\x1b]0;title\x07") == "\x1b[31mred\x1b[0m �[2J�]0;title�"
 
 
 @given(st.lists(st.tuples(*[st.text("abc", max_size=5)] * 3), min_size=1, max_size=5))
