@@ -37,8 +37,8 @@ async def test_a_container_is_what_was_asked_for(box: Box, engine: docker.Docker
     resources = {"cpu": 1.5, "mem": 64 * MIB, "shm": 16 * MIB}
     labels = {"team": "a", "orchestrator.installation": "another"}
     unit = box.unit("user", mounts=mounts, resources=resources, hostname="here", labels=labels)
-    await box.runtime.create(unit)
-    facts = engine.api.inspect_container("orchestrator-svc-r1")
+    created = await box.runtime.create(unit)
+    facts = engine.api.inspect_container(created.runtime_id)
     host, config = facts["HostConfig"], facts["Config"]
     assert (host["NanoCpus"], host["Memory"], host["MemorySwap"], host["ShmSize"]) == (
         1_500_000_000,
@@ -119,13 +119,15 @@ async def test_too_much_memory_is_known_as_such(box: Box) -> None:
 async def test_paused_and_removed_by_hand(box: Box, engine: docker.DockerClient) -> None:
     await box.run(*SERVE)
     assert b"404" in await box.answer("/nothing")
-    engine.api.pause("orchestrator-svc-r1")
+    running = await box.seen()
+    assert running is not None
+    engine.api.pause(running.runtime_id)
     seen = await box.seen()
     assert seen is not None
-    assert seen.state == "paused"
+    assert (seen.state, seen.host) == ("paused", running.host)
     await box.runtime.stop("r1", 5)
     assert (await box.ended()).exit_code is not None
-    engine.api.remove_container("orchestrator-svc-r1", force=True)
+    engine.api.remove_container(running.runtime_id, force=True)
     assert await box.seen() is None
     await box.runtime.stop("r1", 5)
     await box.runtime.remove("r1")

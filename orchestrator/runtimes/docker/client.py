@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import struct
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import docker
 import requests
 import urllib3
+from docker.transport.unixconn import UnixHTTPConnection
 from docker.utils import kwargs_from_env
 
 from orchestrator.core.errors import Unavailable
@@ -27,6 +29,21 @@ WORKERS = 16
 """Calls under way at once; the others wait, and their waiting counts against their limit."""
 LIMIT = 60
 """Seconds for one call, unless told otherwise."""
+
+
+def _connect(self: UnixHTTPConnection) -> None:
+    """As docker-py's, but a refused connection does not leave its socket to the garbage collector."""
+    self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.unix_socket)
+    except BaseException:
+        self.sock.close()
+        self.sock = None
+        raise
+
+
+UnixHTTPConnection.connect = _connect  # type: ignore[method-assign]
 
 
 class Engine:
