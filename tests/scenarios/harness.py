@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -33,6 +34,10 @@ from orchestrator.core.views import ServiceDetail, TokenRequest, TokenView
 EXAMPLES = Path(__file__).parents[2] / "examples" / "model-definitions"
 PORTS = range(10_000, 20_000)
 """Below what the kernel and the process runtime hand out: a port that is free now stays so while its owner restarts."""
+
+TEMPLATE = multiprocessing.get_context("forkserver")
+"""Daemons are forked from a process that has imported their code, which takes a second of a core each time else."""
+TEMPLATE.set_forkserver_preload(["orchestrator.app", "orchestrator.cli"])
 
 Value = TypeVar("Value")
 Definition = Mapping[str, Any] | str | bytes
@@ -104,8 +109,9 @@ class Daemon:
         self._artifacts = artifacts
         self._trash = self.folder / "trash"
         self.models.mkdir(parents=True)
+        self.log.touch()
         self._trash.mkdir()
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: Any = None
         self.environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
@@ -139,22 +145,17 @@ class Daemon:
 
     async def start(self, *arguments: str, ready: bool = True, deadline: float = 20.0) -> None:
         """Start the process; `ready`: wait until it observed its runtime and can write its store."""
-        with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "orchestrator", "serve", *arguments),
-                cwd=self.folder,
-                env=self.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self.process = TEMPLATE.Process(
+            target=_serve, args=(["serve", *arguments], self.environ, str(self.folder), str(self.log))
+        )
+        self.process.start()
         if ready:
             await until(self._is_ready, deadline, what="the daemon is ready")
 
     async def _is_ready(self) -> bool:
         assert self.process is not None
-        if self.process.returncode is not None:
-            raise RuntimeError(f"the daemon ended with {self.process.returncode}:\n{self.log_tail()}")
+        if self.process.exitcode is not None:
+            raise RuntimeError(f"the daemon ended with {self.process.exitcode}:\n{self.log_tail()}")
         async with aiohttp.ClientSession() as session, session.get(f"{self.url}/readyz") as answer:
             assert answer.status == 200, await answer.text()
         await self.client.__aexit__(None, None, None)
@@ -174,11 +175,14 @@ class Daemon:
         await self.start()
 
     async def _end(self, number: int) -> int:
-        assert self.process is not None
-        if self.process.returncode is None:
-            self.process.send_signal(number)
-        async with asyncio.timeout(30):
-            return await self.process.wait()
+        process = self.process
+        assert process is not None
+        assert process.pid is not None
+        if process.exitcode is None:
+            os.kill(process.pid, number)
+        await until(lambda: process.exitcode is not None, 30, every=0.005, what="the daemon ends")
+        assert process.exitcode is not None
+        return process.exitcode
 
     # --- what belongs to it
 
@@ -330,6 +334,20 @@ class Daemon:
     async def events(self, kind: str = "", service: str | None = None) -> Sequence[Any]:
         found = await self.client.events(service=service, limit=1000)
         return [e for e in found if e.kind.startswith(kind)]
+
+
+def _serve(arguments: list[str], environ: Mapping[str, str], folder: str, log: str) -> None:
+    """In the forked process: what `orchestrator ARGUMENTS` does."""
+    from orchestrator.cli import main
+
+    os.environ.clear()
+    os.environ.update(environ)
+    os.chdir(folder)
+    with open(log, "ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.argv = ["orchestrator", *arguments]
+    main()
 
 
 def _text(definition: Definition) -> bytes:

@@ -1,0 +1,45 @@
+"""Daemons for scenarios: as many as a test asks for, each ended with all that it started; logs kept of what failed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Daemon
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
+@pytest.fixture
+async def daemons(
+    request: pytest.FixtureRequest, tmp_path: Path, artifacts: Path
+) -> AsyncIterator[Callable[..., Awaitable[Daemon]]]:
+    """A function that starts a daemon; keywords as of `Daemon`, which needs a `name` of its own from the second on."""
+    async with AsyncExitStack() as stack:
+        started: list[Daemon] = []
+
+        async def start(**options: Any) -> Daemon:
+            daemon = Daemon(tmp_path, artifacts, **options)
+            started.append(daemon)
+            return await stack.enter_async_context(daemon)
+
+        yield start
+        if request.node.stash.get(FAILED, False):
+            for daemon in started:
+                daemon.save()
+
+
+@pytest.fixture
+async def daemon(daemons: Callable[..., Awaitable[Daemon]]) -> Daemon:
+    """A daemon on the process runtime."""
+    return await daemons()
