@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import struct
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import docker
@@ -23,7 +24,7 @@ from orchestrator.runtimes.docker.stream import Pump, Source
 
 T = TypeVar("T")
 THIRD_PARTY = (docker.errors.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
-CONNECT_LIMIT = 10.0
+CONNECT_LIMIT = 10
 """Seconds."""
 WORKERS = 16
 """Calls under way at once; the others wait, and their waiting counts against their limit."""
@@ -51,7 +52,7 @@ class Engine:
 
     def __init__(self, host: str = "") -> None:
         self._host = host
-        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="docker")
+        self._slots = asyncio.Semaphore(WORKERS)
         self._client: docker.APIClient | None = None
         self._connecting = threading.Lock()
         self._pumps: set[Pump[Any]] = set()
@@ -62,13 +63,37 @@ class Engine:
         they could not `doing` (an infinitive)."""
         if self._closed:
             raise Unavailable(f"cannot {doing}: the daemon is ending")
-        work = asyncio.get_running_loop().run_in_executor(self._pool, lambda: use(self.client()))
         try:
-            return await asyncio.wait_for(work, limit)
+            async with asyncio.timeout(limit):
+                await self._slots.acquire()
+                return await self._in_thread(doing, use)
         except TimeoutError:
             raise unreachable(doing, f"no answer within {limit:g} s") from None
         except THIRD_PARTY as error:
             raise translate(error, doing) from error
+
+    def _in_thread(self, doing: str, use: Callable[[docker.APIClient], T]) -> asyncio.Future[T]:
+        """Frees the slot when the thread has ended, not when nobody waits for it any more. A thread of its own: a
+        pool's would keep the process from ending while the engine hangs."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def settle(give: Callable[[], None]) -> None:
+            self._slots.release()
+            if not answer.done():
+                give()
+
+        def work() -> None:
+            try:
+                result = use(self.client())
+                give = partial(answer.set_result, result)
+            except BaseException as error:
+                give = partial(answer.set_exception, error)
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(settle, give)
+
+        threading.Thread(target=work, name=f"docker: {doing}", daemon=True).start()
+        return answer
 
     async def stream(self, doing: str, open_source: Callable[[docker.APIClient], Source[T]]) -> AsyncGenerator[list[T]]:
         """Batches of what the source yields, until it ends; closed when the iterator is, or with `close`."""
@@ -98,7 +123,6 @@ class Engine:
         self._closed = True
         await asyncio.gather(*(pump.close() for pump in self._pumps))
         self._pumps.clear()
-        self._pool.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
             self._client.close()
 
@@ -109,7 +133,9 @@ class Engine:
                 options = kwargs_from_env()
                 if self._host:
                     options["base_url"] = self._host
-                self._client = docker.APIClient(version="auto", timeout=LIMIT, **options)
+                client = docker.APIClient(version="auto", timeout=CONNECT_LIMIT, **options)
+                client.timeout = LIMIT
+                self._client = client
             return self._client
 
 
