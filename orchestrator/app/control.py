@@ -14,7 +14,7 @@ from uuid import uuid4
 from orchestrator import __version__
 from orchestrator.api.doctor import host_checks
 from orchestrator.api.metrics import Metrics
-from orchestrator.app.logs import merged_logs
+from orchestrator.app.logs import log_tails, merged_logs
 from orchestrator.app.tries import Tries
 from orchestrator.auth import KeyRing
 from orchestrator.core import present
@@ -23,7 +23,7 @@ from orchestrator.core.ports import Clock, Gateway, Runtime, RuntimeInfo
 from orchestrator.core.problems import Problem
 from orchestrator.core.spec import ServiceSpec
 from orchestrator.core.state import Attempts, Removed, Routing, Service
-from orchestrator.core.status import is_shown, routing_status, service_status
+from orchestrator.core.status import is_shown, is_up, routing_status, service_status
 from orchestrator.core.views import (
     CheckView,
     EventView,
@@ -156,7 +156,8 @@ class DaemonControl:
             return ExplainView(service=broken.name, status=view.status, causes=causes)
         service = self._find(ref)
         routings = self._facts.of(service.id)
-        causes = tuple(present.cause_view(c) for c in present.causes_of(service, routings, self._around()))
+        tails = await log_tails(self._parts.runtime, [r for r in routings if not r.probe.healthy and is_up(r)])
+        causes = tuple(present.cause_view(c) for c in present.causes_of(service, routings, self._around(), tails))
         return ExplainView(service=service.name, status=service_status(service, routings), causes=causes)
 
     async def start(self, request: LaunchRequest) -> ServiceView:

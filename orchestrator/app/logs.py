@@ -5,13 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
-from orchestrator.core.errors import NotFound
+from orchestrator.core.errors import NotFound, OrchestratorError
 from orchestrator.core.ports import Runtime
 from orchestrator.core.state import Routing
 from orchestrator.core.views import LogEntry, instant
 
 BUFFER = 1000
 """Lines read ahead; a reader that does not keep up holds the engine's stream, not our memory."""
+
+
+TAIL = 50
+TAIL_TIMEOUT = 3.0
+TAILS_MOST = 3
+
+
+async def log_tails(runtime: Runtime, routings: Sequence[Routing]) -> dict[str, tuple[str, ...]]:
+    """Routing id to the last lines of its log, for the first few; one that cannot be read in time is left out."""
+
+    async def read(routing: Routing) -> tuple[str, ...]:
+        try:
+            async with asyncio.timeout(TAIL_TIMEOUT):
+                return tuple([line.text async for line in runtime.logs(routing.id, tail=TAIL)])
+        except (OrchestratorError, TimeoutError):
+            return ()
+
+    asked = routings[:TAILS_MOST]
+    return dict(zip([r.id for r in asked], await asyncio.gather(*map(read, asked)), strict=True))
 
 
 async def merged_logs(

@@ -138,7 +138,13 @@ def _routing_cause(routing: Routing, status: RoutingStatus) -> str:
             return routing.cause
 
 
-def causes_of(service: Service, routings: Sequence[Routing], around: Surroundings) -> tuple[Cause, ...]:
+def causes_of(
+    service: Service,
+    routings: Sequence[Routing],
+    around: Surroundings,
+    log_tails: Mapping[str, Sequence[str]] | None = None,
+) -> tuple[Cause, ...]:
+    """`log_tails`: routing id to the last lines of its log, of those that run."""
     facts = ExplainFacts(
         service=service,
         status=service_status(service, routings),
@@ -147,6 +153,7 @@ def causes_of(service: Service, routings: Sequence[Routing], around: Surrounding
         engine_down=around.engine_down,
         gateway_down=around.gateway_down,
         gateway_problem=around.gateway_problems.get(service.name, ""),
+        log_tails=log_tails or {},
     )
     return explain(facts)
 
