@@ -71,7 +71,7 @@ def _root(
 
 
 def _tokens() -> None:
-    """Tokens of the endpoints."""
+    """Make, list, check and revoke tokens of the endpoints, and their signing keys."""
 
 
 def build_app() -> typer.Typer:

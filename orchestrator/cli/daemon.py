@@ -27,7 +27,7 @@ CHECKS = (
 def serve(
     common: Common,
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="End routings and gateway with the daemon.")] = False,
-    state_dir: Annotated[Path | None, typer.Option(help="Database, admin.token, logs.")] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="Folder of the database, admin.token and logs.")] = None,
     models_dir: Annotated[list[Path] | None, typer.Option(help="Folder of model folders; repeatable.")] = None,
     data_dir: Annotated[list[Path] | None, typer.Option(help="Folder of data folders; repeatable.")] = None,
     runtime: Annotated[str | None, typer.Option(help="docker, process, memory or auto.")] = None,
@@ -62,7 +62,7 @@ def _listed(paths: list[Path] | None) -> str | None:
 
 
 def status(common: Common) -> None:
-    """Show how the daemon, its runtime, its gateway and its store are."""
+    """Show the state of the daemon, its runtime, its gateway and its store."""
     view = ask(common, lambda client: client.status())
     if common.json:
         print_json(dump(view))
@@ -89,7 +89,9 @@ def status_facts(view: StatusView) -> dict[str, str]:
 
 
 def doctor(common: Common) -> None:
-    """Check what the daemon depends on: engine, HAProxy, ports, disk, limits. Works without a daemon. Exit 1 on a fail.
+    """Check what the daemon depends on: engine, HAProxy, ports, disk, limits. Works without a daemon.
+
+    Exit code 1: a check failed.
 
     Examples:
       orchestrator doctor

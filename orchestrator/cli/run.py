@@ -35,10 +35,17 @@ _UP = 30.0
 
 def run(
     common: Common,
-    folder: Annotated[list[Path] | None, typer.Argument(help="Folders of model folders, or model folders.")] = None,
-    state_dir: Annotated[Path | None, typer.Option(help="Default: ~/.local/state/orchestrator.")] = None,
+    folder: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FOLDER", help="Folders of model folders, or model folders; default: the current one."),
+    ] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="Where its state is kept; default: ~/.local/state/orchestrator.")
+    ] = None,
     runtime: Annotated[str | None, typer.Option(help="docker, process or auto (the default).")] = None,
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="For all to become HEALTHY.")] = 300.0,
+    timeout: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="How long all may take to become HEALTHY.")
+    ] = 300.0,
     once: Annotated[bool, typer.Option("--once", help="End everything as soon as all are HEALTHY.")] = False,
 ) -> None:
     """Serve model folders now: starts a daemon, waits until they are HEALTHY, prints how to call each. Ctrl-C ends all.

@@ -70,7 +70,10 @@ def ls(common: Common) -> None:
         print_table(SERVICES, services, nothing="no services: put a model folder into a models_dir")
 
 
-def ps(common: Common, service: Annotated[str | None, typer.Argument(metavar="[SERVICE]")] = None) -> None:
+def ps(
+    common: Common,
+    service: Annotated[str | None, typer.Argument(metavar="SERVICE", help="Of this one only.")] = None,
+) -> None:
     """List routings, of all services or of one."""
     routings = ask(common, lambda client: client.routings(service))
     if common.json:
@@ -150,7 +153,7 @@ def scale(
     count: Annotated[int | None, typer.Argument(metavar="N", min=0, help="Routings wanted.")] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Back to what the file says.")] = False,
 ) -> None:
-    """Set the desired routing count, over what a file says until --reset or until the file's own count changes.
+    """Set the desired routing count. It overrides the file's until --reset, or until the file's own count changes.
 
     Examples:
       orchestrator scale my-model 3
@@ -226,10 +229,12 @@ def rm(
 
 def confirm_removal(
     common: Common,
-    service: Annotated[str | None, typer.Argument(metavar="[SERVICE]", help="Default: all that wait.")] = None,
+    service: Annotated[
+        str | None, typer.Argument(metavar="SERVICE", help="Default: all whose removal is held.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Let removals go on that were held because many folders vanished at once."""
+    """Confirm removals that are held because many folders vanished at once, or a models_dir cannot be read."""
     if not yes:
         _confirm(f"Remove {service or 'every service whose removal is held'}?")
     removed = ask(common, lambda client: client.confirm_removal(service))

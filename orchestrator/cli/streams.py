@@ -22,10 +22,12 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 def logs(
     common: Common,
-    ref: Annotated[str, typer.Argument(metavar="SERVICE|ROUTING")],
+    ref: Annotated[str, typer.Argument(metavar="SERVICE|ROUTING", help="Name or id of a service, or id of a routing.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
     tail: Annotated[int | None, typer.Option(min=0, metavar="N", help="The last N lines of each routing.")] = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="10m, or 2025-01-31T12:00:00Z.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="From when on: 10m (ago), or 2025-01-31T12:00:00Z.")
+    ] = None,
 ) -> None:
     """Show the logs of a service's routings, or of one routing.
 
@@ -57,7 +59,7 @@ def events(
     common: Common,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as events come.")] = False,
     service: Annotated[str | None, typer.Option(metavar="SERVICE", help="Of this one only.")] = None,
-    tail: Annotated[int, typer.Option(min=0, max=10000, metavar="N", help="The latest N.")] = 50,
+    tail: Annotated[int, typer.Option(min=0, max=10000, metavar="N", help="The latest N events.")] = 50,
 ) -> None:
     """Show what happened and why.
 

@@ -33,7 +33,10 @@ def create(
     expires: Annotated[
         str | None, typer.Option(help="3600s, 15m, 2h, 3d, 1w, 2mo, 1yr or a date; default 30d.")
     ] = None,
-    scope: Annotated[Literal["infer", "read", "admin"], typer.Option(help="What it opens.")] = "infer",
+    scope: Annotated[
+        Literal["infer", "read", "admin"],
+        typer.Option(help="infer opens the service; the others are kept for the API."),
+    ] = "infer",
 ) -> None:
     """Create a token. Its text alone goes to standard output, and is never shown again.
 
@@ -55,7 +58,7 @@ def create(
 
 def ls(
     common: Common,
-    service: Annotated[str | None, typer.Argument(metavar="[SERVICE]", help="Of this one only.")] = None,
+    service: Annotated[str | None, typer.Argument(metavar="SERVICE", help="Of this one only.")] = None,
 ) -> None:
     """List tokens, never their text."""
     tokens = ask(common, lambda client: client.tokens(service))
@@ -67,8 +70,8 @@ def ls(
 
 def revoke(
     common: Common,
-    token_id: Annotated[str, typer.Argument(metavar="ID")],
-    now: Annotated[bool, typer.Option("--now", help="End requests that run with it, too.")] = False,
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="See: orchestrator token ls.")],
+    now: Annotated[bool, typer.Option("--now", help="Also end requests that run with it.")] = False,
 ) -> None:
     """Revoke a token: new requests are refused at once."""
     token = ask(common, lambda client: client.token_revoke(token_id, now=now))
@@ -81,7 +84,7 @@ def revoke(
 def inspect(
     common: Common, text: Annotated[str, typer.Argument(metavar="TEXT", help="The token; - reads standard input.")]
 ) -> None:
-    """Say what a token holds and whether it is taken now. Exit 1 where it is not."""
+    """Say what a token holds and whether it is accepted now. Exit code 1: it is not."""
     given = sys.stdin.read().strip() if text == "-" else text
     check = ask(common, lambda client: client.token_inspect(given))
     if common.json:
@@ -101,7 +104,9 @@ def rotate_key(common: Common) -> None:
         print(f"new tokens are signed with key {key.kid}; drop the old one with: orchestrator token drop-key KID")
 
 
-def drop_key(common: Common, kid: Annotated[str, typer.Argument(metavar="KID")]) -> None:
+def drop_key(
+    common: Common, kid: Annotated[str, typer.Argument(metavar="KID", help="See: orchestrator token keys.")]
+) -> None:
     """Drop a signing key: all tokens that it signed are refused from now on."""
     key = ask(common, lambda client: client.drop_key(kid))
     if common.json:

@@ -17,18 +17,20 @@ from orchestrator.core.errors import InvalidInput
 def validate(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH…", help="Files, model folders, or directories of model folders; - is stdin."),
+        typer.Argument(
+            metavar="PATH…", help="Files, model folders, or folders of model folders; - reads standard input."
+        ),
     ],
     show: Annotated[bool, typer.Option("--show", help="Also show what would run.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings make a definition invalid too.")] = False,
     try_: Annotated[bool, typer.Option("--try", help="Really run PATH once, in a scratch routing.")] = False,
     image: Annotated[str | None, typer.Option(help="Container image, with --try.")] = None,
     env: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="With --try; repeatable.")] = None,
-    resource: Annotated[list[str] | None, typer.Option(metavar="SLOT=AMOUNT", help="As --env.")] = None,
+    resource: Annotated[list[str] | None, typer.Option(metavar="SLOT=AMOUNT", help="With --try; repeatable.")] = None,
     *,
     common: Common,
 ) -> None:
-    """Check definitions: every problem with its place. Nothing is started, but by --try.
+    """Check definitions: every problem with its place. Nothing is started unless --try is given.
 
     Exit codes: 0 all valid, 2 something is invalid, 1 something could not be read, 4 a try failed.
 
