@@ -15,7 +15,7 @@ import pytest
 from docker_box import Box, opened
 
 from orchestrator.core.errors import RuntimeFailure, Unavailable
-from orchestrator.core.ports import Command, PullProgress
+from orchestrator.core.ports import Command
 from orchestrator.core.spec import ResolvedMount
 from orchestrator.runtimes.docker import DockerRuntime
 
@@ -194,18 +194,6 @@ async def test_pull_never_names_the_fix(box: Box) -> None:
     assert caught.value.code == "image_missing"
     assert "docker pull nothing/here:1" in caught.value.hint
     assert (await box.runtime.ensure_image(box.unit(), lambda _: None)).startswith("sha256:")
-
-
-async def test_a_registry_that_does_not_answer(
-    docker_runtime: Callable[..., DockerRuntime], free_port: Callable[[], int], tmp_path: Path
-) -> None:
-    box = Box(docker_runtime(pull="missing"), tmp_path)
-    progress: list[PullProgress] = []
-    with pytest.raises(Unavailable, match="cannot fetch image") as caught:
-        await box.runtime.ensure_image(box.unit(f"127.0.0.1:{free_port()}/x:1"), progress.append)
-    assert caught.value.code == "image_unreachable"
-    assert progress == []
-    await box.close()
 
 
 async def test_an_engine_that_is_not_there(docker_runtime: Callable[..., DockerRuntime], tmp_path: Path) -> None:
