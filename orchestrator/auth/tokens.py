@@ -1,8 +1,8 @@
 """Tokens of the endpoints: HS256 JWTs, issued and verified here. The gateway's rules decide the same (gateway/).
 
 Claims: `sub` and `jti` (token id), `iat`, `nbf`, `exp` (whole seconds), `svc` (a service name or `*`), `scope`; `kid`
-in the header. All are required. A token that never expires carries the last second of the year 9999, because the gateway
-refuses tokens without `exp`.
+in the header. All are required. A token that never expires carries the last second of the year 9999, because the
+gateway refuses tokens without `exp`.
 """
 
 from __future__ import annotations

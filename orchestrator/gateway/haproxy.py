@@ -1,0 +1,309 @@
+"""HAProxy behind the Gateway Protocol: what is wanted is written down, then brought to the running process.
+
+The files come first, so that a HAProxy that dies in between starts with the truth; what a worker has is asked, never
+remembered, so that the next publish repairs whatever was cut off. One change at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from orchestrator.auth import SigningKey, private
+from orchestrator.core.errors import Unavailable
+from orchestrator.core.ports import Published
+from orchestrator.core.routes import Route, RouteTable
+from orchestrator.gateway import listening, process, runtime
+from orchestrator.gateway.admission import admit
+from orchestrator.gateway.binary import binary
+from orchestrator.gateway.files import MAP_NAMES, Files, files
+from orchestrator.gateway.master import Down, Master, Processes
+from orchestrator.gateway.render import MAPS, Structure, maps, members, own_ports, render, structure, without_ports
+from orchestrator.settings import GatewaySettings, address
+
+LOG = structlog.get_logger(__name__)
+START_LIMIT = 5.0
+"""Seconds from its launch to its first answer."""
+Keys = Callable[[], Sequence[SigningKey]]
+
+
+def command(settings: GatewaySettings, state_dir: Path) -> list[str]:
+    """The command line for a unit of its own (`managed = false`); see `write_initial`."""
+    paths = files(state_dir)
+    return process.command(binary(settings.haproxy, paths.folder), paths)
+
+
+def write_initial(settings: GatewaySettings, state_dir: Path, keys: Keys) -> Path:
+    """A configuration to start with, unless there is one: no services yet. So the gateway needs no daemon to start."""
+    paths = files(state_dir)
+    _write_missing(paths, render(structure((), settings, _secrets(keys), str(paths.onward)), {}))
+    return paths.config
+
+
+def _write_missing(paths: Files, text: str) -> None:
+    for name in MAP_NAMES:
+        if not paths.map(name).exists():
+            paths.write_map(name, {})
+    if not paths.read_config():
+        paths.write_config(text)
+
+
+def _secrets(keys: Keys) -> list[str]:
+    return [key.secret for key in keys()]
+
+
+class HAProxyGateway:
+    """`settings.managed` False: the process belongs to a unit of its own; here it is only told what to serve."""
+
+    def __init__(self, settings: GatewaySettings, state_dir: Path, keys: Keys) -> None:
+        self._settings = settings
+        self._state_dir = state_dir
+        self._keys = keys
+        self._files = files(state_dir)
+        self._master = Master(self._files.master)
+        self._one = asyncio.Lock()
+        self._failed: tuple[str, str] = ("", "")
+        """Digest of a structure that could not be loaded, and why: it is not tried again unchanged."""
+
+    # --- the process ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Adopt the one that runs, or start it with all that was published last."""
+        async with self._one:
+            if await self._answers():
+                return
+            if not self._settings.managed:
+                raise Unavailable("cannot reach the gateway: its unit does not run", hint="start the gateway's unit")
+            self._failed = ("", "")
+            await asyncio.to_thread(self._launch)
+            deadline = time.monotonic() + START_LIMIT
+            while not await self._answers():
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"cannot start the gateway: no answer within {START_LIMIT:g} s")
+                await asyncio.sleep(0.02)
+            LOG.info("gateway.started", listen=self._settings.listen)
+
+    async def _answers(self) -> bool:
+        try:
+            return (await self._master.processes()).worker is not None
+        except Unavailable:
+            return False
+
+    def _launch(self) -> None:
+        process.sweep(self._files)
+        program = binary(self._settings.haproxy, self._files.folder)
+        self._prepare(program)
+        host, port = address(self._settings.listen)
+        taken = listening.refused(host, [port], ())
+        if taken:
+            raise Unavailable(
+                f"cannot start the gateway on {self._settings.listen}: {taken[port]}",
+                hint="free the port, or set [gateway] listen in config.toml",
+            )
+        process.launch(program, self._files)
+
+    def _prepare(self, program: Path) -> None:
+        """The last published configuration where it still fits these settings, else an empty one; without the ports of
+        services that were taken while it was down."""
+        empty = structure((), self._settings, _secrets(self._keys), str(self._files.onward))
+        _write_missing(self._files, render(empty, {}))
+        text = self._files.read_config()
+        taken = listening.refused(address(self._settings.listen)[0], own_ports(text), ())
+        if taken:
+            self._files.write_config(without_ports(text, list(taken)))
+        try:
+            if f"  bind {empty.listen}\n" not in text:
+                raise Unavailable("it listens elsewhere")
+            process.check(program, self._files, self._files.config)
+        except Unavailable as error:
+            LOG.warning("gateway.configuration_replaced", cause=error.message)
+            self._files.write_config(render(empty, {}))
+
+    async def check(self) -> Mapping[str, str]:
+        found = await self._master.processes()
+        if found.worker is None:
+            raise Unavailable("cannot reach the gateway: it has no worker")
+        return {
+            "listen": self._settings.listen,
+            "version": found.version,
+            "pid": str(found.master),
+            "worker": str(found.worker),
+            "old_workers": str(len(found.old)),
+            "reloads": str(found.reloads),
+        }
+
+    async def stop(self) -> None:
+        if not self._settings.managed:
+            return
+        async with self._one:
+            try:
+                master: int | None = (await self._master.processes()).master
+            except Unavailable:
+                master = None
+            await asyncio.to_thread(process.end, self._files, master)
+
+    async def close(self) -> None:
+        """Nothing is held: every question is a connection of its own."""
+
+    # --- what is served ---------------------------------------------------------------------------------------------
+
+    async def publish(self, table: RouteTable) -> Published:
+        async with self._one:
+            found = await self._processes()
+            host, port = address(self._settings.listen)
+            routes, problems = admit(table, {port: "the gateway"})
+            routes, refused = await self._grant(host, routes, found)
+            wanted = structure(routes, self._settings, _secrets(self._keys), str(self._files.onward))
+            reloaded = await self._bring(wanted, routes, found)
+            return Published(problems | refused, reloaded)
+
+    async def _processes(self) -> Processes:
+        found = await self._master.processes()
+        if found.worker is None:
+            raise Unavailable("cannot reach the gateway: it has no worker")
+        return found
+
+    async def _grant(
+        self, host: str, routes: Sequence[Route], found: Processes
+    ) -> tuple[tuple[Route, ...], dict[str, str]]:
+        """The routes without the ports that something else listens on."""
+        ports = [route.port for route in routes if route.port is not None]
+        if not ports:
+            return tuple(routes), {}
+        ours = {found.master, *found.workers}
+        taken = await asyncio.to_thread(listening.refused, host, ports, ours)
+        kept = tuple(_without_port(route) if route.port in taken else route for route in routes)
+        return kept, {
+            r.service: f"cannot listen on port {r.port}: {taken[r.port]}" for r in routes if r.port in taken and r.port
+        }
+
+    async def _bring(self, wanted: Structure, routes: Sequence[Route], found: Processes) -> bool:
+        """Whether it took a reload."""
+        loaded = _description(await self._master.ask(found.workers[0], "show info"))
+        if loaded == wanted.digest:
+            text = await asyncio.to_thread(render, wanted, members(routes))
+            await asyncio.to_thread(self._write, text, maps(routes))
+            await self._apply(found.workers[0], routes)
+            return False
+        try:
+            await self._reload(wanted, routes)
+        except Unavailable:
+            await self._apply(found.workers[0], routes)  # what needs no reload is served in any case
+            raise
+        return True
+
+    def _write(self, text: str, entries: Mapping[str, Mapping[str, str]]) -> None:
+        for name, mapped in entries.items():
+            self._files.write_map(name, mapped)
+        self._files.write_config(text)
+
+    async def _reload(self, wanted: Structure, routes: Sequence[Route]) -> None:
+        if self._failed[0] == wanted.digest:
+            raise _not_loaded(self._failed[1])
+        text = await asyncio.to_thread(render, wanted, members(routes))
+        before = await asyncio.to_thread(self._exchange, text, maps(routes))
+        why = await self._master.reload()
+        if why:
+            self._failed = (wanted.digest, why)
+            await asyncio.to_thread(self._files.write_config, before)
+            raise _not_loaded(why)
+        LOG.info("gateway.reloaded", services=len(routes))
+
+    def _exchange(self, text: str, entries: Mapping[str, Mapping[str, str]]) -> str:
+        """Put the new configuration in place once HAProxy has read it; the one before."""
+        before = self._files.read_config()
+        private.replace(self._files.candidate, text)
+        process.check(binary(self._settings.haproxy, self._files.folder), self._files, self._files.candidate)
+        self._write(text, entries)
+        self._files.candidate.unlink(missing_ok=True)
+        return before
+
+    async def _apply(self, worker: int, routes: Sequence[Route]) -> None:
+        """Bring a worker to these routes, as far as its structure has them."""
+        for _ in range(2):
+            left = await self._missing(worker, routes)
+            if not left:
+                return
+            await self._master.tell(worker, left)
+        if left := [line for line in await self._missing(worker, routes) if not line.startswith("del server ")]:
+            raise Unavailable(f"cannot bring the gateway to what is wanted: it refused `{left[0]}`")
+
+    async def _missing(self, worker: int, routes: Sequence[Route]) -> list[str]:
+        running = runtime.servers(await self._master.ask(worker, "show servers state"))
+        entries = maps(routes)
+        known = {name: await self._map(worker, name) for name in entries}
+        backends = {line.strip() for line in (await self._master.ask(worker, "show backend")).splitlines()}
+        wanted = {key: member for key, member in members(routes).items() if key[0] in backends}
+        return runtime.commands(running, wanted, known, entries)
+
+    async def _map(self, worker: int, name: str) -> dict[str, str]:
+        return runtime.entries(await self._master.ask(worker, f"show map {MAPS}/{name}.map"))
+
+    # --- tokens -----------------------------------------------------------------------------------------------------
+
+    async def revoke(self, tokens: Mapping[str, float]) -> None:
+        """In the file and in every worker when this returns. A HAProxy that is down reads the file when it starts."""
+        entries = {token: "yes" for token in tokens if runtime.is_token(token)}
+        async with self._one:
+            await asyncio.to_thread(self._files.write_map, "revoked", entries)
+            try:
+                workers = (await self._master.processes()).workers
+            except Down:
+                return
+            for worker in workers:
+                known = await self._map(worker, "revoked")
+                await self._master.tell(worker, runtime.remap("revoked", known, entries))
+
+    async def close_sessions_of_token(self, token: str) -> int:
+        closed = 0
+        for worker in (await self._master.processes()).workers:
+            used = runtime.uses(await self._master.ask(worker, "show table gateway"))
+            clients = {use.client for use in used if use.token == token and use.running}
+            streams = runtime.streams(await self._master.ask(worker, "show sess"), clients) if clients else []
+            await self._master.tell(worker, [f"shutdown session {stream}" for stream in streams])
+            closed += len(streams)
+        return closed
+
+    async def token_uses(self) -> Mapping[str, float]:
+        """Token id to its last use (wall seconds), of those used in the last ten minutes and since the last reload."""
+        now, last = time.time(), dict[str, float]()
+        for worker in (await self._master.processes()).workers:
+            for use in runtime.uses(await self._master.ask(worker, "show table gateway")):
+                last[use.token] = max(last.get(use.token, 0.0), now - use.age)
+        return last
+
+    # --- sessions ---------------------------------------------------------------------------------------------------
+
+    async def sessions(self) -> Mapping[str, int]:
+        found: Counter[str] = Counter()
+        for worker in (await self._master.processes()).workers:
+            found.update(runtime.open_on(await self._master.ask(worker, "show stat -1 4 -1")))
+        return found
+
+    async def close_sessions(self, routing: str) -> None:
+        for worker in (await self._master.processes()).workers:
+            known = runtime.servers(await self._master.ask(worker, "show servers state"))
+            lines = [f"shutdown sessions server {backend}/{name}" for backend, name in known if name == routing]
+            await self._master.tell(worker, lines)
+
+
+def _without_port(route: Route) -> Route:
+    return replace(route, port=None)
+
+
+def _description(answer: str) -> str:
+    line = next((line for line in answer.splitlines() if line.startswith("description: ")), "")
+    return line.removeprefix("description: ").strip()
+
+
+def _not_loaded(why: str) -> Unavailable:
+    return Unavailable(
+        f"cannot load the gateway's new configuration: {why}",
+        hint="what was served before goes on; it is tried again when something changes",
+    )

@@ -1,0 +1,113 @@
+"""A gateway without a data path: it decides as HAProxy does (the same contract tests) and forwards nothing."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from orchestrator.auth import SigningKey, verify
+from orchestrator.core.errors import NotAuthorised, Unavailable
+from orchestrator.core.ports import Published
+from orchestrator.core.routes import Route, RouteTable
+from orchestrator.gateway.admission import admit, weights
+
+_FORBIDDEN = ("token_other_service", "token_scope")
+_AUTHORIZATION = re.compile(r"(?:bearer|backendai) +(\S+)", re.IGNORECASE)
+
+
+class MemoryGateway:
+    """`ask` says what a client would get; `opened` counts what tests pretend is open on a routing."""
+
+    def __init__(self, keys: Callable[[], Sequence[SigningKey]] = tuple, wall: Callable[[], float] = time.time) -> None:
+        self._keys = keys
+        self._wall = wall
+        self._routes: tuple[Route, ...] = ()
+        self._turns: Counter[str] = Counter()
+        self.running = False
+        self.revoked: frozenset[str] = frozenset()
+        self.opened: Counter[str] = Counter()
+        self.published: list[RouteTable] = []
+        """Every table that was given, in order."""
+
+    async def start(self) -> None:
+        self.running = True
+
+    async def publish(self, table: RouteTable) -> Published:
+        self._require()
+        self._routes, problems = admit(table, {})
+        self.published.append(table)
+        return Published(problems, reloaded=False)
+
+    async def revoke(self, tokens: Mapping[str, float]) -> None:
+        self.revoked = frozenset(tokens)
+
+    async def close_sessions_of_token(self, token: str) -> int:  # noqa: ARG002
+        self._require()
+        return 0
+
+    async def token_uses(self) -> Mapping[str, float]:
+        return {}
+
+    async def sessions(self) -> Mapping[str, int]:
+        self._require()
+        return dict(self.opened)
+
+    async def close_sessions(self, routing: str) -> None:
+        self._require()
+        del self.opened[routing]
+
+    async def check(self) -> Mapping[str, str]:
+        self._require()
+        return {"version": "memory"}
+
+    async def stop(self) -> None:
+        self.running = False
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def _require(self) -> None:
+        if not self.running:
+            raise Unavailable("cannot reach the gateway: it does not run")
+
+    def ask(
+        self, path: str, headers: Mapping[str, str] | None = None, *, host: str = "gateway", method: str = "GET"
+    ) -> tuple[int, str]:
+        """Status and the routing that would answer, or the error's code."""
+        given = {name.lower(): value for name, value in (headers or {}).items()}
+        own = next((r for r in self._routes if r.host == host.lower().partition(":")[0]), None)
+        if own is None and path.partition("?")[0] == "/-/healthy":
+            return 200, ""
+        route = own or self._named(path)
+        if route is None:
+            return 404, "service_unknown"
+        preflight = method == "OPTIONS" and "access-control-request-method" in given
+        if not (route.open_to_public or preflight) and (code := self._refusal(given.get("authorization"), route)):
+            return (403 if code in _FORBIDDEN else 401), code
+        if route.state != "serving":
+            return 503, route.state
+        able = [routing for routing, weight in weights(route.servers)[1].items() if weight]
+        if not able:
+            return 503, "no_healthy_routing"
+        self._turns[route.service] += 1
+        return 200, able[self._turns[route.service] % len(able)]
+
+    def _named(self, path: str) -> Route | None:
+        parts = path.partition("?")[0].split("/")
+        if len(parts) < 3 or parts[:2] != ["", "inference"]:
+            return None
+        return next((r for r in self._routes if r.service == parts[2].lower()), None)
+
+    def _refusal(self, authorization: str | None, route: Route) -> str:
+        if authorization is None:
+            return "token_missing"
+        found = _AUTHORIZATION.fullmatch(authorization)
+        if found is None:
+            return "token_malformed"
+        try:
+            verify(found[1], self._keys(), service=route.service, now=self._wall(), revoked=self.revoked)
+        except NotAuthorised as error:
+            return error.code
+        return ""

@@ -1,0 +1,153 @@
+"""The configuration as text: pure but for the template it reads once. `Structure` is what only a reload can change."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import jinja2
+
+from orchestrator.auth import NEVER
+from orchestrator.core.routes import Route
+from orchestrator.gateway.admission import weights
+from orchestrator.settings import GatewaySettings, address
+
+MAPS = "maps"
+USE_EXPIRY = 600
+"""Seconds for which the last use of a token can be asked for."""
+MAX_RELOADS = 30
+"""Reloads that a worker with open streams outlives; more of them would cost 30 MB each."""
+LONGEST_TOKEN = 8192
+_OWN_PORT = re.compile(r"^  bind \S*:([0-9]+) # own$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    name: str
+    balance: str
+    retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One routing as HAProxy's server; `weight` 0: no new requests."""
+
+    backend: str
+    name: str
+    address: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """Equal structures need no reload between them. `digest` names one; the running worker knows its own."""
+
+    listen: str
+    onward: str
+    settings: GatewaySettings
+    secrets: tuple[str, ...]
+    ports: tuple[int, ...]
+    backends: tuple[Backend, ...]
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256((repr(self) + _source()).encode()).hexdigest()[:32]
+
+
+def structure(routes: Sequence[Route], settings: GatewaySettings, secrets: Sequence[str], onward: str) -> Structure:
+    backends = (
+        Backend(f"svc_{r.service}", "leastconn" if weights(r.servers)[0] else "roundrobin", r.retry) for r in routes
+    )
+    ports = sorted(r.port for r in routes if r.port is not None)
+    return Structure(bind(*address(settings.listen)), onward, settings, tuple(secrets), tuple(ports), tuple(backends))
+
+
+def members(routes: Sequence[Route]) -> dict[tuple[str, str], Member]:
+    """By backend and name."""
+    found: dict[tuple[str, str], Member] = {}
+    for route in routes:
+        backend, weight = f"svc_{route.service}", weights(route.servers)[1]
+        for server in route.servers:
+            at = bind(server.host, server.port)
+            found[backend, server.routing] = Member(backend, server.routing, at, weight[server.routing])
+    return found
+
+
+def maps(routes: Sequence[Route]) -> dict[str, dict[str, str]]:
+    """Name of a map to its entries; all of them change at run time."""
+    return {
+        "state": {r.service: r.state for r in routes},
+        "public": {r.service: "yes" for r in routes if r.open_to_public},
+        "ports": {str(r.port): r.service for r in routes if r.port is not None},
+        "hosts": {r.host: r.service for r in routes if r.host is not None},
+    }
+
+
+def map_text(entries: Mapping[str, str]) -> str:
+    return "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
+
+
+def render(wanted: Structure, servers: Mapping[tuple[str, str], Member]) -> str:
+    """The whole file. It holds the signing keys."""
+    by_backend: dict[str, list[Member]] = {}
+    for member in servers.values():
+        by_backend.setdefault(member.backend, []).append(member)
+    settings = wanted.settings
+    return _template().render(
+        digest=wanted.digest,
+        listen=wanted.listen,
+        host=wanted.listen.rsplit(":", 1)[0],
+        ports=wanted.ports,
+        onward=wanted.onward,
+        secrets=wanted.secrets,
+        maps=MAPS,
+        scheme="https" if settings.public_url.startswith("https:") else "http",
+        connect_timeout=_ms(settings.connect_timeout),
+        first_byte_timeout=_ms(settings.first_byte_timeout),
+        idle_timeout=_ms(settings.idle_timeout),
+        retry_body=settings.retry_body,
+        # a request is retried only if it fits one buffer whole: its body, its headers and what rewriting adds
+        bufsize=settings.retry_body + 16384 + 1024,
+        max_reloads=MAX_RELOADS,
+        use_expiry=USE_EXPIRY,
+        longest_token=LONGEST_TOKEN,
+        never=NEVER,
+        backends=[
+            {"name": b.name, "balance": b.balance, "retry": b.retry, "servers": by_backend.get(b.name, ())}
+            for b in wanted.backends
+        ],
+    )
+
+
+def own_ports(text: str) -> list[int]:
+    """Ports of services that a rendered file asks for."""
+    return [int(port) for port in _OWN_PORT.findall(text)]
+
+
+def without_ports(text: str, ports: Sequence[int]) -> str:
+    """The file without some services' ports; its digest no longer counts, so that the next publish looks again."""
+    kept = _OWN_PORT.sub(lambda line: "" if int(line[1]) in ports else line[0], text)
+    return re.sub(r"^  description .*$", "  description reduced", kept, count=1, flags=re.MULTILINE)
+
+
+def bind(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+@cache
+def _source() -> str:
+    return resources.files(__package__).joinpath("haproxy.cfg.j2").read_text()
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    return environment.from_string(_source())

@@ -1,0 +1,137 @@
+"""What a running worker serves, read from its answers, and the commands that bring it to what is wanted; pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from orchestrator.gateway.render import MAPS, USE_EXPIRY, Member, bind
+
+PREFIX = "svc_"
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MAINTENANCE = 1
+"""Bit of srv_admin_state: forced into maintenance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One server as a worker has it; `member.weight` 0: no new requests."""
+
+    member: Member
+    maintained: bool
+
+
+def servers(answer: str) -> dict[tuple[str, str], Running]:
+    """From `show servers state`, by backend and name."""
+    found: dict[tuple[str, str], Running] = {}
+    columns: dict[str, int] = {}
+    for line in answer.splitlines():
+        cells = line.split()
+        if line.startswith("# "):
+            columns = {name: place for place, name in enumerate(cells[1:])}
+        elif len(cells) == len(columns) and columns:
+            backend, name = cells[columns["be_name"]], cells[columns["srv_name"]]
+            at = bind(cells[columns["srv_addr"]], int(cells[columns["srv_port"]]))
+            member = Member(backend, name, at, int(cells[columns["srv_uweight"]]))
+            if backend.startswith(PREFIX):
+                held = bool(int(cells[columns["srv_admin_state"]]) & _MAINTENANCE)
+                found[backend, name] = Running(member, held)
+    return found
+
+
+def is_token(text: str) -> bool:
+    """Can it be a token's id?"""
+    return bool(_TOKEN.fullmatch(text))
+
+
+def entries(answer: str) -> dict[str, str]:
+    """From `show map`."""
+    rows = (line.split(maxsplit=2) for line in answer.splitlines())
+    return {row[1]: row[2] for row in rows if len(row) == 3}
+
+
+def open_on(answer: str) -> Counter[str]:
+    """From `show stat -1 4 -1`: routing to requests that run or wait on it."""
+    found: Counter[str] = Counter()
+    for line in answer.splitlines():
+        cells = line.split(",")
+        if cells[0].startswith(PREFIX) and len(cells) > 5:
+            found[cells[1]] += int(cells[2] or 0) + int(cells[4] or 0)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A token on one client connection; `running`: a request of it is open; `age`: seconds since its last use."""
+
+    token: str
+    client: str
+    running: bool
+    age: float
+
+
+def uses(answer: str) -> list[Use]:
+    """From `show table gateway`."""
+    found = []
+    for line in answer.splitlines():
+        facts = dict(part.split("=", 1) for part in line.split() if "=" in part)
+        token, _, client = facts.get("key", "").partition("/")
+        if client:
+            running = facts.get("use", "0") != "0"
+            age = 0.0 if running else max(0.0, USE_EXPIRY - int(facts.get("exp", "0")) / 1000)
+            found.append(Use(token, client, running, age))
+    return found
+
+
+def streams(answer: str, clients: Iterable[str]) -> list[str]:
+    """From `show sess`: ids of the streams that come from these client addresses."""
+    wanted = {f"src={client}" for client in clients}
+    rows = (line.split() for line in answer.splitlines())
+    return [row[0].rstrip(":") for row in rows if wanted.intersection(row)]
+
+
+def commands(
+    running: Mapping[tuple[str, str], Running],
+    wanted: Mapping[tuple[str, str], Member],
+    running_maps: Mapping[str, Mapping[str, str]],
+    wanted_maps: Mapping[str, Mapping[str, str]],
+) -> list[str]:
+    """In an order in which no moment is without a server: new ones come first, old ones go last."""
+    coming = [line for key, member in wanted.items() for line in _bring(running.get(key), member)]
+    states = [line for name, mapped in wanted_maps.items() for line in remap(name, running_maps[name], mapped)]
+    going = [line for key, server in running.items() if key not in wanted for line in _retire(server)]
+    more = [line for line in coming if not line.endswith(" weight 0")]
+    less = [line for line in coming if line.endswith(" weight 0")]
+    return [*more, *states, *less, *going]
+
+
+def _bring(server: Running | None, member: Member) -> list[str]:
+    name = f"{member.backend}/{member.name}"
+    if server is None:
+        return [f"add server {name} {member.address} weight {member.weight} ", f"enable server {name}"]
+    lines = []
+    if server.member.address != member.address:
+        host, port = member.address.rsplit(":", 1)
+        lines.append(f"set server {name} addr {host.strip('[]')} port {port}")
+    if server.member.weight != member.weight:
+        lines.append(f"set server {name} weight {member.weight}")
+    if server.maintained:
+        lines.append(f"set server {name} state ready")
+    return lines
+
+
+def _retire(server: Running) -> list[str]:
+    """No new requests, those that run finish; it can be deleted only once none is left."""
+    name = f"{server.member.backend}/{server.member.name}"
+    held = [] if server.maintained else [f"set server {name} state maint"]
+    return [*held, f"del server {name}"]
+
+
+def remap(name: str, running: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    """The commands that bring one map to its wanted entries."""
+    file = f"{MAPS}/{name}.map"
+    added = [f"add map {file} {key} {value}" for key, value in wanted.items() if key not in running]
+    changed = [f"set map {file} {key} {value}" for key, value in wanted.items() if running.get(key, value) != value]
+    return [*added, *changed, *(f"del map {file} {key}" for key in running if key not in wanted)]
