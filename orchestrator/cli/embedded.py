@@ -68,6 +68,10 @@ def embed(
     listen, notes = _free_addresses({"API": wanted.api.listen, "GATEWAY": wanted.gateway.listen})
     told |= {f"ORCHESTRATOR_{name}__LISTEN": where for name, where in listen.items()}
     told["ORCHESTRATOR_CONFIG"] = str(base.absolute())
+    if wanted.runtime in ("auto", "docker") and "image" not in wanted.defaults:
+        image, note = _default_image(wanted)
+        told |= {"ORCHESTRATOR_DEFAULTS__IMAGE": image} if image else {}
+        notes += (note,) if note else ()
     settings = load(base, told)
     _write(ours, settings)
     return Embedded(settings, ours, told, single, notes)
@@ -80,6 +84,21 @@ def _sorted_out(folders: Sequence[Path]) -> tuple[list[Path], tuple[Path, ...]]:
             raise InvalidInput(f"cannot serve {folder}: it is not a folder", hint="give a folder of model folders")
     single = [f.resolve() for f in folders if any((f / f"model-definition.{e}").is_file() for e in ("yaml", "yml"))]
     return [f.resolve() for f in folders if f.resolve() not in single], tuple(single)
+
+
+def _default_image(settings: Settings) -> tuple[str, str]:
+    """The image of services that name none: one with Python that the engine already has, since none is fetched."""
+    from orchestrator.runtimes.docker.local import python_image
+
+    found = asyncio.run(python_image(settings.docker))
+    match found:
+        case None:
+            return "", ""
+        case "":
+            hint = "`docker pull python:3.12-slim`, or run with --runtime process"
+            return "", f"docker has no image with Python: services that name no image are left out ({hint})"
+        case image:
+            return image, f"services that name no image use {image}, which docker has"
 
 
 def _check_free(state_dir: Path) -> None:

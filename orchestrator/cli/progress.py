@@ -46,6 +46,7 @@ class Picture:
     routings: Sequence[RoutingView] = ()
     causes: Mapping[str, ExplainView] = field(default_factory=dict)
     """By service name, of those that are not HEALTHY."""
+    gateway_up: bool = True
 
     def of(self, service: str) -> list[RoutingView]:
         return [routing for routing in self.routings if routing.service == service]
@@ -59,7 +60,7 @@ class Picture:
 
     def settled(self) -> bool:
         out = self.left_out()
-        return all(s.status is ServiceStatus.HEALTHY or s.name in out for s in self.services)
+        return self.gateway_up and all(s.status is ServiceStatus.HEALTHY or s.name in out for s in self.services)
 
     def _hopeless(self, service: ServiceView) -> tuple[bool, CauseView | None]:
         told = self.causes.get(service.name)
@@ -74,7 +75,8 @@ class Picture:
 
 
 def headline(picture: Picture) -> str:
-    return f"{len(picture.healthy())} of {len(picture.services)} services HEALTHY"
+    gateway = "" if picture.gateway_up else ", the gateway is not up yet"
+    return f"{len(picture.healthy())} of {len(picture.services)} services HEALTHY{gateway}"
 
 
 def state_lines(picture: Picture) -> dict[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
+import shutil
 import signal
 import sys
 import time
@@ -152,11 +154,19 @@ async def _work(embedded: Embedded, *, timeout: float, once: bool) -> int:
         picture, in_time = await _come_up(client, timeout)
         await _print_endpoints(client, picture, in_time=in_time)
         if once:
-            return OK if in_time and picture.healthy() else TIMEOUT if not in_time else ERROR
-        print(f"\nIn another terminal: export ORCHESTRATOR_CONFIG={embedded.config}; orchestrator status")
+            return OK if in_time and picture.healthy() else ERROR if in_time else TIMEOUT
+        print(f"\nIn another terminal: {_way_here(embedded.config)}; orchestrator status")
         print("Ctrl-C ends everything.", flush=True)
         await asyncio.Event().wait()
     return OK
+
+
+def _way_here(config: Path) -> str:
+    """What to type in another shell so that `orchestrator` is found there, and finds this daemon."""
+    places = [f"ORCHESTRATOR_CONFIG={shlex.quote(str(config))}"]
+    if shutil.which("orchestrator") is None:
+        places.append(f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
+    return f"export {' '.join(places)}"
 
 
 async def _answering(environ: dict[str, str], log: Path) -> None:
@@ -220,7 +230,8 @@ async def _look(client: Client) -> Picture:
         if service.status is not ServiceStatus.HEALTHY:
             with suppress(NotFound):  # it went between the two questions
                 causes[service.name] = await client.explain(service.id)
-    return Picture(services, routings, causes)
+    gateway = (await client.status()).gateway
+    return Picture(services, routings, causes, gateway.get("state") == "up")
 
 
 async def _print_endpoints(client: Client, picture: Picture, *, in_time: bool) -> None:
@@ -238,6 +249,8 @@ async def _print_endpoints(client: Client, picture: Picture, *, in_time: bool) -
         for name, cause in left_out.items()
     ]
     lines += [f"not HEALTHY in time: {s.name} is {s.status}: {one_line(s.cause)}" for s in waiting if not in_time]
+    if not picture.gateway_up:
+        lines.append("the gateway is not up: nothing is reachable yet; `orchestrator status` says why")
     if not picture.services:
         lines = ["no model folder was found: one that is put there is served within seconds"]
     if lines:
