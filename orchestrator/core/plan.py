@@ -182,11 +182,11 @@ def _balance(look: _Look, service: Service, live: Sequence[Routing], routings: S
     if surplus > 0:
         for routing in sorted(current, key=_expendable)[:surplus]:
             look.do(Drain(routing.id, _surplus_cause(service, desired)))
-    _replace(look, service, current, old, desired)
+    giving_way = _replace(look, service, current, old, desired)
     waiting = [r for r in current if r.reservation is None and not r.busy]
     new = max(0, -surplus)
     if (waiting or new) and surplus <= 0:
-        _start(look, service, waiting, new, old, routings)
+        _start(look, service, waiting, new, () if giving_way else old, routings)
 
 
 def _expendable(routing: Routing) -> tuple[int, float, str]:
@@ -199,18 +199,21 @@ def _surplus_cause(service: Service, desired: int) -> str:
     return "the service is being removed" if service.removing else f"{desired} wanted"
 
 
-def _replace(look: _Look, service: Service, current: Sequence[Routing], old: Sequence[Routing], desired: int) -> None:
-    """Old routings serve until as many new ones as are wanted are HEALTHY; those that serve nothing go at once."""
+def _replace(look: _Look, service: Service, current: Sequence[Routing], old: Sequence[Routing], desired: int) -> bool:
+    """Old routings serve until as many new ones as are wanted are HEALTHY; those that serve nothing go at once.
+    True: some of them give way now."""
     if not old:
-        return
+        return False
     exclusive = service.id in look.world.exclusive
     healthy_new = sum(routing_status(r) is RoutingStatus.HEALTHY for r in current)
     keep = 0 if exclusive else max(0, desired - healthy_new)
     ready = [r for r in old if routing_status(r) is RoutingStatus.HEALTHY]
     idle = [r for r in old if routing_status(r) is not RoutingStatus.HEALTHY]
     cause = f"replaced by revision {service.revision_number}" if desired else _surplus_cause(service, desired)
-    for routing in [*idle, *sorted(ready, key=_expendable)[: max(0, len(ready) - keep)]]:
+    leaving = [*idle, *sorted(ready, key=_expendable)[: max(0, len(ready) - keep)]]
+    for routing in leaving:
         look.do(Drain(routing.id, cause))
+    return bool(leaving)
 
 
 def _start(
@@ -227,7 +230,7 @@ def _start(
     if at > look.now:
         look.wake(at)
         return
-    crowded = ""
+    crowded, cause = "", _start_cause(service, routings)
     for routing_id, said in [*((r.id, r.wait_cause) for r in waiting), *(("", "") for _ in range(new))]:
         found = look.world.refused.get(service.id) or look.ledger.reserve(service.spec.routing)
         if isinstance(found, str):
@@ -235,7 +238,7 @@ def _start(
             if found != said:
                 look.do(Wait(service.id, service.revision, found, routing_id))
         else:
-            look.do(StartRouting(service.id, service.revision, found, _start_cause(service, routings), routing_id))
+            look.do(StartRouting(service.id, service.revision, found, cause, routing_id))
     if crowded and service.id not in look.world.refused:
         _make_room(look, old, routings)
 
@@ -247,11 +250,13 @@ def _not_before(service: Service, routings: Sequence[Routing]) -> float:
 
 
 def _make_room(look: _Look, old: Sequence[Routing], routings: Sequence[Routing]) -> None:
-    """No room beside the old routings: they give way one at a time."""
+    """No room beside the old routings (those that do not give way yet): they do so one at a time."""
+    if not old:
+        return
     ending = any(r.stopping_since is not None for r in routings)
-    starting = any(is_live(r) and r.reservation and not r.probe.passed_once for r in routings if r not in old)
-    already = any(isinstance(o, Drain) and o.routing in {r.id for r in old} for o in look.operations)
-    if old and not ending and not starting and not already:
+    beside = {r.id for r in routings} - {r.id for r in old}
+    starting = any(is_live(r) and r.reservation and not r.probe.passed_once for r in routings if r.id in beside)
+    if not ending and not starting:
         look.do(Drain(min(old, key=_expendable).id, "gives its slots to the new revision: no room for both"))
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -58,10 +59,16 @@ class RoutingSpec(Part):
     generation: str = ""
     """Changed by a forced restart of an unchanged definition; empty otherwise."""
 
-    @property
+    @cached_property
     def revision(self) -> str:
         """Twelve hex digits that are equal exactly where what runs is equal."""
         return digest(self.model_dump(mode="json"))
+
+    def __copy__(self) -> Self:
+        """`model_copy` changes fields of the copy: it must not inherit the revision that was computed before."""
+        copied = super().__copy__()
+        copied.__dict__.pop("revision", None)
+        return copied
 
 
 class ServiceSpec(Part):
