@@ -79,7 +79,8 @@ def _service(look: _Look, service: Service, routings: Sequence[Routing]) -> None
     live = [r for r in routings if is_live(r) and r.id not in decided]
     _balance(look, service, live, routings)
     _forgive(look, service, routings, live)
-    if service.removing and not routings:
+    forgotten = {o.routing for o in look.operations[before:] if isinstance(o, Forget)}
+    if service.removing and forgotten.issuperset(r.id for r in routings):
         look.do(ForgetService(service.id, "removed, and none of its routings is left"))
 
 

@@ -221,7 +221,7 @@ class Loop:
             self.seen.engine_error = error.message
             return self._clock.now() + RETRY
         if came_back:
-            await self._journal.emit("engine.observed", "", "", f"{len(seen)} containers are ours", {})
+            await self._journal.emit("engine.observed", "", "", f"{len(seen)} of this installation are there", {})
         self.seen.engine_error = ""
         self.facts.observe(seen, came_back, [*self.tries, *self._tasks])
         return None

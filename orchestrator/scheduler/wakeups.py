@@ -6,13 +6,14 @@ Nothing is decided here: each only says *look again*.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from watchfiles import Change, awatch
+from watchfiles._rust_notify import RustNotify
 
 from orchestrator.core.errors import OrchestratorError, Unavailable
 from orchestrator.core.ports import Gateway, Runtime
@@ -22,6 +23,8 @@ SETTLE = 100
 """Milliseconds without a change after which a burst of changes (an editor's rename dance, a copy) is over."""
 AT_MOST = 1000
 """Milliseconds after which a burst that does not end is looked at all the same."""
+WATCH_LIMIT = 5000
+"""Milliseconds that one wait for changes lasts, so that a folder that came unseen is watched soon."""
 RETRY = 0.5
 RESYNC = 15
 RESCAN = 10
@@ -39,33 +42,47 @@ async def watch_folders(
     """
     while True:
         folders = await asyncio.to_thread(_folders, models_dirs)
-        tops = {str(d) for d in models_dirs}
-
-        def matters(_: Change, path: str, tops: set[str] = tops) -> bool:
-            return str(Path(path).parent) in tops or Path(path).name in files()
-
-        if not folders:
-            await asyncio.sleep(RESCAN)
-            changed()
-            continue
         try:
-            async for _ in awatch(
-                *folders, watch_filter=matters, debounce=AT_MOST, step=SETTLE, recursive=False, rust_timeout=5000
-            ):
-                changed()
-                if await asyncio.to_thread(_folders, models_dirs) != folders:
-                    break
+            await _watch(models_dirs, folders, files, changed)
+        except FileNotFoundError:  # one went away meanwhile
+            await asyncio.sleep(RETRY)
         except (OSError, RuntimeError) as error:
             LOG.warning("watch.failed", cause=str(error), hint="raise fs.inotify.max_user_watches")
             await asyncio.sleep(RESCAN)
 
 
-def _folders(models_dirs: Sequence[Path]) -> list[Path]:
-    """The models_dirs and every folder directly below them."""
-    found: list[Path] = []
+async def _watch(
+    models_dirs: Sequence[Path],
+    folders: Mapping[str, int],
+    files: Callable[[], frozenset[str]],
+    changed: Callable[[], None],
+) -> None:
+    """Until there are other folders to watch. `changed` first of all, for what happened before the watch stood."""
+    tops, closing = {str(d) for d in models_dirs}, threading.Event()
+    watcher = await asyncio.to_thread(RustNotify, list(folders), False, False, 0, False, True)
+    try:
+        changed()
+        while await asyncio.to_thread(_folders, models_dirs) == folders:
+            seen = await asyncio.to_thread(watcher.watch, AT_MOST, SETTLE, WATCH_LIMIT, closing)
+            if any(str(Path(path).parent) in tops or Path(path).name in files() for _, path in _changes(seen)):
+                changed()
+    finally:
+        closing.set()  # the thread that waits looks at it every `SETTLE`; the watch ends with its last reference
+
+
+def _changes(seen: set[tuple[int, str]] | str) -> set[tuple[int, str]]:
+    """Without a word in their place, which says that there were none."""
+    return set() if isinstance(seen, str) else seen
+
+
+def _folders(models_dirs: Sequence[Path]) -> dict[str, int]:
+    """The models_dirs and every folder directly below them, with their inodes: another folder of the same name is
+    another one to watch."""
+    found: dict[str, int] = {}
     for top in models_dirs:
         with suppress(OSError):
-            found += [top, *sorted(p for p in top.iterdir() if p.is_dir())]
+            for path in [top, *sorted(p for p in top.iterdir() if p.is_dir())]:
+                found[str(path)] = path.stat().st_ino
     return found
 
 
@@ -108,8 +125,11 @@ def periodic(
     async def soon(what: Callable[[], None]) -> None:
         what()
 
+    async def kept() -> None:
+        await housekeeping()
+
     scheduler.add_job(soon, args=[rescan], seconds=RESCAN, id="rescan", **common)
     scheduler.add_job(soon, args=[resync], seconds=RESYNC, id="resync", **common)
-    scheduler.add_job(housekeeping, seconds=HOUSEKEEPING, id="housekeeping", **common)
+    scheduler.add_job(kept, seconds=HOUSEKEEPING, id="housekeeping", **common)
     scheduler.start()
     return scheduler
