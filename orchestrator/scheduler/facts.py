@@ -26,6 +26,8 @@ class Facts:
         self._needs_image = needs_image
         self.services: dict[str, Service] = {}
         self.routings: dict[str, Routing] = {}
+        self._written: dict[str, Routing] = {}
+        """Routings as the store has them."""
         self.removed: list[Removed] = []
         self.broken: tuple[Broken, ...] = ()
         self.orphans: tuple[Observed, ...] = ()
@@ -87,14 +89,16 @@ class Facts:
         return service
 
     async def put_routing(self, routing: Routing) -> Routing:
-        before = self.routings.get(routing.id)
-        if before is None or _stored(before) != _stored(routing):
+        stored = _stored(routing)
+        if self._written.get(routing.id) != stored:
             await self._store.put_routing(routing)
+            self._written[routing.id] = stored
         self.routings[routing.id] = routing
         return routing
 
     async def forget_routing(self, routing_id: str) -> None:
         await self._store.delete_routing(routing_id)
+        self._written.pop(routing_id, None)
         self.routings.pop(routing_id, None)
 
     async def forget_service(self, service_id: str) -> None:
