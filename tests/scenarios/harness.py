@@ -79,7 +79,7 @@ def echo(
     **service: Any,
 ) -> dict[str, Any]:
     """A definition of the echo example, with a quick health check. `service` replaces keys of `models[].service`."""
-    quick = {"path": "/health", "interval": 0.5, "max_retries": 1, "max_wait_time": 2, "initial_delay": 0}
+    quick = {"path": "/health", "interval": 0.5, "max_retries": 1, "max_wait_time": 2, "initial_delay": 10}
     served = {
         "start_command": ["python", "/models/server.py", "--port", "{port}"],
         "port": 8000,
