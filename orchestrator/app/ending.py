@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
@@ -25,6 +26,8 @@ async def end_everything(parts: Parts) -> None:
         LOG.error("engine.lost", cause=error.message, hint=error.hint)
         return
     ended = await asyncio.gather(*(_end(parts, unit) for unit in units))
+    with suppress(OrchestratorError):
+        await parts.runtime.clear()
     for routing in list(parts.loop.facts.routings):
         await parts.loop.facts.forget_routing(routing)
     await parts.journal.emit("daemon.ended_all", "", "", f"{sum(ended)} of {len(units)} routings ended", {})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from orchestrator.app.tries import Tries
+from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.state import World
 from orchestrator.core.views import TryEvent, TryRequest
 from orchestrator.executor import Launcher
@@ -32,4 +33,6 @@ async def try_locally(settings: Settings, request: TryRequest) -> AsyncGenerator
                 yield event
     finally:
         await prober.close()
+        with suppress(OrchestratorError):
+            await runtime.clear()
         await runtime.close()

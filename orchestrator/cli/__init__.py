@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
         ("validate", validate.validate),
         ("schema", schema.schema),
         ("doctor", daemon.doctor),
+        ("gateway-config", daemon.gateway_config),
     ),
     "Look": (
         ("status", daemon.status),

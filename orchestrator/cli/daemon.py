@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,6 +56,25 @@ def serve(
     }
     options = {f"ORCHESTRATOR_{key}": str(value) for key, value in told.items() if value is not None}
     raise typer.Exit(put_up(load(common.config, os.environ | options), ephemeral=ephemeral))
+
+
+def gateway_config(common: Common) -> None:
+    """Prepare the gateway to run as a unit of its own: copy HAProxy beside its files, write a start configuration where
+    there is none, and print the command line.
+
+    Example:
+      orchestrator gateway-config --config /etc/orchestrator/config.toml
+    """
+    from orchestrator.gateway import command, write_initial
+    from orchestrator.settings import load
+
+    settings = load(common.config, os.environ)
+    argv = command(settings.gateway, settings.state_dir)
+    write_initial(settings.gateway, settings.state_dir, lambda: ())  # the daemon brings keys, and services
+    if common.json:
+        print_json({"command": argv})
+    else:
+        print(shlex.join(argv))
 
 
 def _listed(paths: list[Path] | None) -> str | None:

@@ -62,7 +62,7 @@ class Sandbox(Protocol):
         A command that cannot be found or executed is `RuntimeFailure` (command_not_found, permission)."""
 
     async def log(self, line: str) -> None:
-        """Append a line (or several, joined by newlines) to the routing's own log, where the runtime can; else nothing."""
+        """Append a line (or several, joined by newlines) to the routing's own log, where the runtime can."""
 
     async def python(self) -> str:
         """Path or name of the routing's Python (`{runtime_path}`); `python3` where unknown."""
@@ -175,6 +175,9 @@ class Runtime(Protocol):
         """Whether what listens on `port` at the unit's address is the unit's own. Always true where units have
         addresses of their own; not cheap where not: ask when a unit first passes, not at each probe."""
 
+    async def clear(self) -> None:
+        """Remove what the installation has besides its units (its network): nothing of it is to stay."""
+
     async def close(self) -> None: ...
 
 
@@ -203,6 +206,9 @@ class Gateway(Protocol):
 
     async def close_sessions_of_token(self, token: str) -> int:
         """End running requests that were made with this token; how many."""
+
+    async def token_uses(self) -> Mapping[str, float]:
+        """Token id to when a request was last made with it (wall seconds), as far as the gateway remembers."""
 
     async def sessions(self) -> Mapping[str, int]:
         """Routing id to requests (streams, WebSockets) open on it, over all workers."""

@@ -224,7 +224,7 @@ class World:
     refused: Mapping[str, str] = field(default_factory=dict)
     """Service id to why none of its routings can be started here (`no image`)."""
     exclusive: frozenset[str] = frozenset()
-    """Ids of services whose routings cannot run side by side (a fixed port in a shared port space): stop, then start."""
+    """Ids of services whose routings cannot run side by side (a fixed port in a shared port space)."""
 
 
 # --- tokens ---------------------------------------------------------------------------------------------------------

@@ -142,11 +142,7 @@ class HAProxyGateway:
         if not self._settings.managed:
             return
         async with self._one:
-            try:
-                master: int | None = (await self._master.processes()).master
-            except Unavailable:
-                master = None
-            await asyncio.to_thread(process.end, self._files, master)
+            await asyncio.to_thread(process.end, self._files)
 
     async def close(self) -> None:
         """Nothing is held: every question is a connection of its own."""

@@ -9,6 +9,8 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -63,24 +65,33 @@ def _environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "TZ": "UTC"}
 
 
-def end(files: Files, master: int | None) -> None:
-    """End the master (and with it all its workers) and whatever else was started on our socket."""
-    found = [p for p in ([_process(master)] if master is not None else []) if p is not None]
-    found += [p for p in ours(files) if p not in found]
-    for process in found:
-        _signal(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs(found, timeout=GRACE)
-    for process in alive:
-        _signal(process, signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=GRACE)
+def end(files: Files) -> None:
+    """End the master, and with it all its workers."""
+    found = ours(files)
+    _signal(found, signal.SIGTERM)
+    _signal(_await(found, GRACE), signal.SIGKILL)
 
 
 def sweep(files: Files) -> None:
-    """Before a start: what still runs on our socket does not answer any more, or its master is gone."""
+    """Before a start: what still runs on our socket does not answer any more."""
     left = ours(files)
-    for process in left:
-        _signal(process, signal.SIGKILL)
-    psutil.wait_procs(left, timeout=GRACE)
+    _signal(left, signal.SIGKILL)
+    _await(left, GRACE)
+
+
+def _await(processes: list[psutil.Process], limit: float) -> list[psutil.Process]:
+    """Those that still run after `limit` seconds. A zombie has ended, whenever its parent may look."""
+    deadline = time.monotonic() + limit
+    while (left := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def ours(files: Files) -> list[psutil.Process]:
@@ -100,15 +111,7 @@ def _socket(files: Files) -> str:
     return f"{files.master},mode,600,level,admin"
 
 
-def _process(pid: int) -> psutil.Process | None:
-    try:
-        return psutil.Process(pid)
-    except psutil.Error:
-        return None
-
-
-def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    try:
-        process.send_signal(number)  # refuses a process id that was given to another meanwhile
-    except psutil.Error:
-        return
+def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(psutil.Error):
+            process.send_signal(number)  # refuses an id that was given to another process meanwhile

@@ -122,6 +122,9 @@ class MemoryRuntime:
                 return
             await member.written.wait()
 
+    async def clear(self) -> None:
+        """It has nothing besides its units."""
+
     async def close(self) -> None:
         self.engine.listeners.discard(self._changes)
         self._changes.close()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from orchestrator.gateway import process
+from orchestrator.gateway.files import Files
 from orchestrator.settings import Settings
 
 PACKAGING = Path(__file__).resolve().parents[2] / "packaging" / "systemd"
 UNITS = ("orchestrator.service", "orchestrator-gateway.service")
-EXECUTABLES = ("opt/orchestrator/bin/orchestrator", "var/lib/orchestrator/gateway/haproxy", "bin/kill")
+EXECUTABLES = ("opt/orchestrator/bin/orchestrator", "var/lib/orchestrator/gateway/bin/haproxy", "bin/kill")
 
 
 @pytest.fixture
@@ -79,7 +82,6 @@ def test_routings_outlive_the_daemon() -> None:
     assert told["KillMode"] == ["process"]
     assert told["OOMPolicy"] == ["continue"]
     assert told["TasksMax"] == ["infinity"]
-    assert told["RuntimeDirectoryPreserve"] == ["yes"]
     assert not {"PrivateTmp", "RemoveIPC", "DynamicUser", "MemoryMax", "RuntimeMaxSec"} & set(told)
 
 
@@ -98,7 +100,9 @@ def test_the_paths_are_those_of_the_default_configuration() -> None:
         told = settings_of(unit)
         assert told["StateDirectory"][0].split("/")[0] == Path(state).name
         (command,) = told["ExecStart"]
-        assert command.startswith(("/opt/orchestrator/bin/orchestrator serve ", f"{state}/gateway/haproxy -W "))
+        folder = Path(state, "gateway")
+        gateway = shlex.join(process.command(folder / "bin/haproxy", Files(folder, folder)))
+        assert command == gateway or command.startswith("/opt/orchestrator/bin/orchestrator serve ")
     assert settings_of("orchestrator.service")["Environment"] == ["ORCHESTRATOR_GATEWAY__MANAGED=false"]
     assert settings_of("orchestrator.service")["ReadWritePaths"] == [f"-{path}" for path in Settings().models_dirs]
 

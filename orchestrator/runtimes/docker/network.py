@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,13 @@ def ensure_network(api: docker.APIClient, name: str, installation: str) -> None:
     except docker.errors.APIError:
         if not _exists(api, name):  # else another was faster
             raise
+
+
+def remove_network(api: docker.APIClient, name: str, installation: str) -> None:
+    """Those of this name that we made; one that still has containers stays."""
+    for found in api.networks(names=[name], filters={"label": f"{options.INSTALLATION}={installation}"}):
+        with contextlib.suppress(docker.errors.APIError):
+            api.remove_network(found["Id"])
 
 
 def _exists(api: docker.APIClient, name: str) -> bool:

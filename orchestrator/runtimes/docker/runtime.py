@@ -41,6 +41,7 @@ class DockerRuntime:
         self._engine = Engine(settings.host)
         self._prepared: dict[str, Prepared] = {}
         self._published: bool | None = None
+        self._networking = asyncio.Lock()
 
     async def info(self) -> RuntimeInfo:
         facts = await self._engine.call("ask the engine about itself", lambda api: api.info(), limit=LOOK_LIMIT)
@@ -93,6 +94,10 @@ class DockerRuntime:
             raise
         self._prepared[unit.id] = prepared
         return Created(prepared.container, unit.spec.port)
+
+    async def clear(self) -> None:
+        doing = "remove the installation's network"
+        await self._engine.call(doing, lambda api: network.remove_network(api, self._network, self._installation))
 
     def sandbox(self, unit_id: str) -> ContainerSandbox:
         return ContainerSandbox(self._engine, lambda: self._preparation(unit_id))
@@ -176,7 +181,8 @@ class DockerRuntime:
             network.ensure_network(api, self._network, self._installation)
             return Place(self._installation, self._network, api.api_version, self._published)
 
-        return await self._engine.call("prepare the network", find)
+        async with self._networking:  # side by side they would make several of one name
+            return await self._engine.call("prepare the network", find)
 
 
 def _start(api: docker.APIClient, prepared: Prepared, command: Command) -> None:

@@ -199,6 +199,9 @@ class ProcessRuntime:
         finally:
             cursor.close()
 
+    async def clear(self) -> None:
+        """It has nothing besides its units."""
+
     async def close(self) -> None:
         self._watch.close()
         self._changes.close()
