@@ -24,7 +24,17 @@ from orchestrator.gateway.admission import admit
 from orchestrator.gateway.binary import binary
 from orchestrator.gateway.files import MAP_NAMES, Files, files
 from orchestrator.gateway.master import Down, Master, Processes
-from orchestrator.gateway.render import MAPS, Structure, maps, members, own_ports, render, structure, without_ports
+from orchestrator.gateway.render import (
+    MAPS,
+    USE_EXPIRY,
+    Structure,
+    maps,
+    members,
+    own_ports,
+    render,
+    structure,
+    without_ports,
+)
 from orchestrator.settings import GatewaySettings, address
 
 LOG = structlog.get_logger(__name__)
@@ -70,6 +80,8 @@ class HAProxyGateway:
         self._one = asyncio.Lock()
         self._failed: tuple[str, str] = ("", "")
         """Digest of a structure that could not be loaded, and why: it is not tried again unchanged."""
+        self._uses: dict[str, float] = {}
+        """Last uses as seen before reloads: a worker takes its own to the grave."""
 
     # --- the process ------------------------------------------------------------------------------------------------
 
@@ -203,6 +215,7 @@ class HAProxyGateway:
         if self._failed[0] == wanted.digest:
             raise _not_loaded(self._failed[1])
         text = await asyncio.to_thread(render, wanted, members(routes))
+        await self.token_uses()
         before = await asyncio.to_thread(self._exchange, text, maps(routes))
         why = await self._master.reload()
         if why:
@@ -260,19 +273,24 @@ class HAProxyGateway:
         closed = 0
         for worker in (await self._master.processes()).workers:
             used = runtime.uses(await self._master.ask(worker, "show table gateway"))
-            clients = {use.client for use in used if use.token == token and use.running}
-            streams = runtime.streams(await self._master.ask(worker, "show sess"), clients) if clients else []
-            await self._master.tell(worker, [f"shutdown session {stream}" for stream in streams])
-            closed += len(streams)
+            closed += await self._end(worker, {f"src={u.client}" for u in used if u.token == token and u.running})
         return closed
 
+    async def _end(self, worker: int, marks: set[str]) -> int:
+        """By stream: a worker that is being replaced takes no commands on its servers."""
+        found = runtime.streams(await self._master.ask(worker, "show sess"), marks) if marks else []
+        await self._master.tell(worker, [f"shutdown session {stream}" for stream in found])
+        return len(found)
+
     async def token_uses(self) -> Mapping[str, float]:
-        """Token id to its last use (wall seconds), of those used in the last ten minutes and since the last reload."""
-        now, last = time.time(), dict[str, float]()
+        """Token id to its last use (wall seconds), of those used in the last ten minutes."""
+        now = time.time()
+        last = {token: at for token, at in self._uses.items() if at > now - USE_EXPIRY}
         for worker in (await self._master.processes()).workers:
             for use in runtime.uses(await self._master.ask(worker, "show table gateway")):
                 last[use.token] = max(last.get(use.token, 0.0), now - use.age)
-        return last
+        self._uses = last
+        return dict(last)
 
     # --- sessions ---------------------------------------------------------------------------------------------------
 
@@ -284,9 +302,7 @@ class HAProxyGateway:
 
     async def close_sessions(self, routing: str) -> None:
         for worker in (await self._master.processes()).workers:
-            known = runtime.servers(await self._master.ask(worker, "show servers state"))
-            lines = [f"shutdown sessions server {backend}/{name}" for backend, name in known if name == routing]
-            await self._master.tell(worker, lines)
+            await self._end(worker, {f"srv={routing}"})
 
 
 def _without_port(route: Route) -> Route:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from orchestrator.gateway.render import MAPS, USE_EXPIRY, Member, bind
@@ -85,11 +85,10 @@ def uses(answer: str) -> list[Use]:
     return found
 
 
-def streams(answer: str, clients: Iterable[str]) -> list[str]:
-    """From `show sess`: ids of the streams that come from these client addresses."""
-    wanted = {f"src={client}" for client in clients}
+def streams(answer: str, marks: Collection[str]) -> list[str]:
+    """From `show sess`: ids of the streams that carry one of these marks (`src=` a client, `srv=` a routing)."""
     rows = (line.split() for line in answer.splitlines())
-    return [row[0].rstrip(":") for row in rows if wanted.intersection(row)]
+    return [row[0].rstrip(":") for row in rows if not set(marks).isdisjoint(row)]
 
 
 def commands(
