@@ -175,7 +175,7 @@ class DaemonControl:
                 for spec in reading.services:
                     await self._create(spec, reading.digest, reading.problems, launch, folder)
         loop.rescan()
-        await loop.look()
+        await loop.look_now()
         return self._view(self._find(names[0]))
 
     def _refuse_taken(self, names: Sequence[str]) -> None:
@@ -238,7 +238,7 @@ class DaemonControl:
             await self._facts.put_service(replace(service, override_desired=count, override_over=over))
             told = f"{count} wanted (the file says {over})" if count is not None else "back to what the file says"
             await self._tell("service.scaled", service, told)
-        await self._parts.loop.look()
+        await self._parts.loop.look_now()
         return self._view(self._find(service.id))
 
     def _refuse_count(self, service: Service, count: int | None) -> None:
@@ -259,7 +259,7 @@ class DaemonControl:
                     await self._facts.forget_routing(routing.id)
             await self._tell("service.retried", service, "errors cleared")
         self._parts.loop.rescan()
-        await self._parts.loop.look()
+        await self._parts.loop.look_now()
         return self._view(self._find(service.id))
 
     async def confirm_removal(self, ref: str | None) -> Sequence[str]:

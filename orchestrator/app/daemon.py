@@ -36,16 +36,13 @@ from orchestrator.scheduler.loop import Loop
 from orchestrator.scheduler.notify import Notifier
 from orchestrator.scheduler.reader import FolderReader
 from orchestrator.scheduler.tokens import Tokens
-from orchestrator.scheduler.wakeups import guard_gateway, periodic, watch_engine, watch_folders
+from orchestrator.scheduler.wakeups import Watched, guard_gateway, periodic, watch_engine, watch_folders
 from orchestrator.settings import Settings
 from orchestrator.store import StateLock, Store
 
 LOG = structlog.get_logger("orchestrator")
 EVENTS_KEPT = 100_000
 EVENTS_AGE = 30 * 86400.0
-SIDE_FILES = frozenset(
-    {"model-definition.yaml", "model-definition.yml", "deployment-config.yaml", "service-definition.toml"}
-)
 
 
 def serve(settings: Settings, *, ephemeral: bool = False) -> int:
@@ -165,12 +162,12 @@ async def _run(parts: Parts, notifier: Notifier, stop: asyncio.Event) -> None:
     def gateway_restarted() -> None:
         loop.republish()
 
-    files = SIDE_FILES | {f.definition for f in parts.settings.folders.values() if f.definition}
+    watched = Watched(parts.settings.models_dirs, parts.reader.elsewhere, parts.reader.files)
     work: dict[str, Coroutine[Any, Any, None]] = {
         "journal": parts.journal.run(),
         "loop": loop.run(fed),
         "watchdog": _feed(notifier, fed),
-        "folders": watch_folders(parts.settings.models_dirs, lambda: files, loop.rescan),
+        "folders": watch_folders(watched, loop.rescan),
         "engine": watch_engine(parts.runtime, loop.wake),
         "gateway": guard_gateway(gateway, gateway_restarted, gateway_lost),
     }

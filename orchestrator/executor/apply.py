@@ -17,6 +17,8 @@ LOG_TAIL = 50
 LOG_TIMEOUT = 10.0
 STARTS_AT_ONCE = 8
 PULL_REPORT_EVERY = 2.0
+EVENTS = {"image": "routing.image", "create": "routing.created", "start": "routing.started"}
+"""Step of a launch to the kind of its event; actions have kinds of their own."""
 
 
 class Executor:
@@ -34,8 +36,7 @@ class Executor:
         async def step(name: str, cause: str, detail: Mapping[str, object]) -> None:
             if name == "create":
                 report(Created(routing.id, self._clock.now()))
-            kind = name if "." in name else f"routing.{name}"
-            await self._emit(kind, routing.service, routing.id, cause, detail)
+            await self._emit(EVENTS.get(name, name), routing.service, routing.id, cause, detail)
 
         assert routing.reservation is not None
         launch = Launch(routing.id, routing.service, spec.routing, routing.reservation, spec.stop_grace)

@@ -45,6 +45,8 @@ LONGEST_SLEEP = 10.0
 """Seconds; also feeds the watchdog."""
 RETRY = 0.5
 """Seconds until the next look where something did not answer."""
+UNTOLD = ""
+"""In place of the status of what was there before this daemon: what was told of it is in the event log already."""
 
 
 @dataclass(slots=True)
@@ -91,7 +93,7 @@ class Loop:
         self._published: RouteTable | None = None
         self._outcomes: list[Outcome] = []
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._shown: dict[str, str] = {}
+        self._shown: dict[str, str] = dict.fromkeys([*facts.services, *facts.routings], UNTOLD)
 
     # --- what wakes it ----------------------------------------------------------------------------------------------
 
@@ -144,12 +146,13 @@ class Loop:
             began = self._clock.now()
             await self._take_outcomes()
             wake = [await self._read_folders(), await self._observe()]
+            await self._tell_routings()
             wake.append(await self._publish())
             made = plan(self.facts.world(), self._clock.now())
             for operation in made.operations:
                 await self._apply(operation)
             wake += [made.wake_at, await self._publish(), await self._count_sessions()]
-            await self._tell_transitions()
+            await self._tell_services()
             self.prober.sync(self._targets())
             self.seen.looks += 1
             self.seen.operations += len(made.operations)
@@ -157,6 +160,11 @@ class Loop:
             self.seen.store_error = ""
         self._looked(self.seen.last_seconds)
         return min((w for w in wake if w is not None), default=None)
+
+    async def look_now(self) -> None:
+        """A look for somebody who waits for what comes of it; the loop goes on from there."""
+        await self.look()
+        self.wake()
 
     async def close(self) -> None:
         """End the probes and whatever is under way; routings and gateway stay."""
@@ -259,23 +267,28 @@ class Loop:
             self.facts.routings[routing.id] = replace(routing, sessions=sessions.get(routing.id, 0))
         return self._clock.now() if any(not sessions.get(r.id, 0) for r in draining) else None
 
-    async def _tell_transitions(self) -> None:
-        """Statuses are derived; what is told is that they changed."""
-        shown: dict[str, str] = {}
+    async def _tell_routings(self) -> None:
+        """Statuses are derived; what is told, and stored with the facts behind it, is that they changed."""
         for routing in list(self.facts.routings.values()):
             status = routing_status(routing)
-            shown[routing.id] = status
-            if status != self._shown.get(routing.id) and status in (RoutingStatus.HEALTHY, RoutingStatus.UNHEALTHY):
+            if self._is_news(routing.id, status) and status in (RoutingStatus.HEALTHY, RoutingStatus.UNHEALTHY):
                 await self.facts.put_routing(routing)
                 cause = routing.probe.last_message if status is RoutingStatus.UNHEALTHY else _took(routing)
                 await self._emit_of(f"routing.{status.lower()}", routing, cause)
+
+    async def _tell_services(self) -> None:
         by_service = self.facts.by_service()
         for service in self.facts.services.values():
-            status_now = service_status(service, by_service.get(service.id, ()))
-            shown[service.id] = status_now
-            if status_now != self._shown.get(service.id):
-                await self._journal.emit("service.status", service.name, "", status_now, {"desired": service.desired})
-        self._shown = shown
+            status = service_status(service, by_service.get(service.id, ()))
+            if self._is_news(service.id, status):
+                await self._journal.emit("service.status", service.name, "", status, {"desired": service.desired})
+        self._shown = {i: s for i, s in self._shown.items() if i in self.facts.services or i in self.facts.routings}
+
+    def _is_news(self, id: str, status: str) -> bool:
+        before = self._shown.get(id)
+        if before != UNTOLD or self.facts.observed_ok:
+            self._shown[id] = status
+        return before not in (status, UNTOLD)
 
     def _targets(self) -> dict[str, tuple[Target, Any]]:
         found = {}

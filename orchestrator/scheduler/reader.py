@@ -21,6 +21,11 @@ from orchestrator.scheduler.facts import Facts
 from orchestrator.scheduler.journal import Journal
 from orchestrator.settings import Settings
 
+DEFINING = frozenset(
+    {"model-definition.yaml", "model-definition.yml", "deployment-config.yaml", "service-definition.toml"}
+)
+"""Files in a model folder that say what is served, where nobody named another."""
+
 
 class FolderReader:
     def __init__(self, settings: Settings, runtime: str, facts: Facts, journal: Journal, clock: Clock) -> None:
@@ -35,6 +40,19 @@ class FolderReader:
     def due(self, now: float) -> bool:
         return self.wake_at is not None and now >= self.wake_at
 
+    def elsewhere(self) -> set[str]:
+        """Model folders besides those in models_dirs: of services that were started by hand."""
+        return {service.folder for service in self._by_hand()}
+
+    def files(self) -> set[str]:
+        """Names of the files whose change matters."""
+        launches = [service.launch or {} for service in self._by_hand()]
+        named = [*(f.definition for f in self._settings.folders.values()), *(x.get("definition") for x in launches)]
+        return {*DEFINING, *(name for name in named if name)}
+
+    def _by_hand(self) -> list[Service]:
+        return [service for service in list(self._facts.services.values()) if service.source == "api"]
+
     async def read(self) -> None:
         """One scan of all models_dirs, and of the folders of services that were started by hand."""
         scan = await asyncio.to_thread(self._scanner.scan)
@@ -47,8 +65,9 @@ class FolderReader:
         await self._tell_broken(found)
         for service in found.changed:
             await self._put(service)
-        for service in [s for s in services if s.source == "api" and not s.removing]:
-            await self._put(await self._reread(service))
+        for service in self._by_hand():
+            if not service.removing:
+                await self._put(await self._reread(service))
         self.wake_at = found.wake_at
 
     async def launched(self, request: LaunchRequest, folder: Path) -> tuple[Reading, Mapping[str, Any]]:

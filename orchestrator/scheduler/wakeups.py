@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -32,18 +33,41 @@ HOUSEKEEPING = 60
 GATEWAY_CHECK = 0.5
 
 
-async def watch_folders(
-    models_dirs: Sequence[Path], files: Callable[[], frozenset[str]], changed: Callable[[], None]
-) -> None:
-    """`changed` after each burst of changes among the model folders or their definition files (`files`: their names).
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What to watch, asked again and again: the models_dirs, model folders that lie elsewhere, names of definitions."""
 
-    Watched are the models_dirs and the model folders, one level deep: what servers write further down, or under other
-    names, wakes nobody. The slow rescan covers what a watch cannot see (network file systems).
+    models_dirs: Sequence[Path]
+    elsewhere: Callable[[], Iterable[str]]
+    files: Callable[[], Collection[str]]
+
+    def folders(self) -> dict[str, int]:
+        """One level deep, with their inodes: another folder of the same name is another one to watch."""
+        found: dict[str, int] = {}
+        for top in self.models_dirs:
+            with suppress(OSError):
+                for path in [top, *sorted(p for p in top.iterdir() if p.is_dir())]:
+                    found[str(path)] = path.stat().st_ino
+        for folder in self.elsewhere():
+            with suppress(OSError):
+                found[folder] = Path(folder).stat().st_ino
+        return found
+
+    def matters(self, path: str) -> bool:
+        """A model folder that comes or goes, or a definition in one."""
+        return Path(path).parent in self.models_dirs or Path(path).name in self.files()
+
+
+async def watch_folders(watched: Watched, changed: Callable[[], None]) -> None:
+    """`changed` after each burst of changes among the model folders or their definition files.
+
+    What servers write further down, or under other names, wakes nobody. The slow rescan covers what a watch cannot
+    see (network file systems).
     """
     while True:
-        folders = await asyncio.to_thread(_folders, models_dirs)
+        folders = await asyncio.to_thread(watched.folders)
         try:
-            await _watch(models_dirs, folders, files, changed)
+            await _watch(watched, folders, changed)
         except FileNotFoundError:  # one went away meanwhile
             await asyncio.sleep(RETRY)
         except (OSError, RuntimeError) as error:
@@ -51,39 +75,19 @@ async def watch_folders(
             await asyncio.sleep(RESCAN)
 
 
-async def _watch(
-    models_dirs: Sequence[Path],
-    folders: Mapping[str, int],
-    files: Callable[[], frozenset[str]],
-    changed: Callable[[], None],
-) -> None:
+async def _watch(watched: Watched, folders: Mapping[str, int], changed: Callable[[], None]) -> None:
     """Until there are other folders to watch. `changed` first of all, for what happened before the watch stood."""
-    tops, closing = {str(d) for d in models_dirs}, threading.Event()
+    closing = threading.Event()
     watcher = await asyncio.to_thread(RustNotify, list(folders), False, False, 0, False, True)
     try:
         changed()
-        while await asyncio.to_thread(_folders, models_dirs) == folders:
+        while await asyncio.to_thread(watched.folders) == folders:
             seen = await asyncio.to_thread(watcher.watch, AT_MOST, SETTLE, WATCH_LIMIT, closing)
-            if any(str(Path(path).parent) in tops or Path(path).name in files() for _, path in _changes(seen)):
+            changes = set() if isinstance(seen, str) else seen  # a word in place of changes: there were none
+            if any(watched.matters(path) for _, path in changes):
                 changed()
     finally:
         closing.set()  # the thread that waits looks at it every `SETTLE`; the watch ends with its last reference
-
-
-def _changes(seen: set[tuple[int, str]] | str) -> set[tuple[int, str]]:
-    """Without a word in their place, which says that there were none."""
-    return set() if isinstance(seen, str) else seen
-
-
-def _folders(models_dirs: Sequence[Path]) -> dict[str, int]:
-    """The models_dirs and every folder directly below them, with their inodes: another folder of the same name is
-    another one to watch."""
-    found: dict[str, int] = {}
-    for top in models_dirs:
-        with suppress(OSError):
-            for path in [top, *sorted(p for p in top.iterdir() if p.is_dir())]:
-                found[str(path)] = path.stat().st_ino
-    return found
 
 
 async def watch_engine(runtime: Runtime, wake: Callable[[], None]) -> None:
