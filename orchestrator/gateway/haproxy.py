@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -215,7 +216,8 @@ class HAProxyGateway:
         if self._failed[0] == wanted.digest:
             raise _not_loaded(self._failed[1])
         text = await asyncio.to_thread(render, wanted, members(routes))
-        await self.token_uses()
+        with suppress(Unavailable):
+            await self.token_uses()
         before = await asyncio.to_thread(self._exchange, text, maps(routes))
         why = await self._master.reload()
         if why:
@@ -257,28 +259,32 @@ class HAProxyGateway:
     # --- tokens -----------------------------------------------------------------------------------------------------
 
     async def revoke(self, tokens: Mapping[str, float]) -> None:
-        """In the file and in every worker when this returns. A HAProxy that is down reads the file when it starts."""
+        """In the file and in the worker when this returns. A HAProxy that is down reads the file when it starts, and a
+        worker that is being replaced decides nothing."""
         entries = {token: "yes" for token in tokens if runtime.is_token(token)}
         async with self._one:
             await asyncio.to_thread(self._files.write_map, "revoked", entries)
             try:
-                workers = (await self._master.processes()).workers
+                worker = (await self._master.processes()).worker
             except Down:
                 return
-            for worker in workers:
+            if worker is not None:
                 known = await self._map(worker, "revoked")
                 await self._master.tell(worker, runtime.remap("revoked", known, entries))
 
     async def close_sessions_of_token(self, token: str) -> int:
+        tables = await self._master.ask_all("show table gateway")
+        shown = await self._master.ask_all("show sess")
         closed = 0
-        for worker in (await self._master.processes()).workers:
-            used = runtime.uses(await self._master.ask(worker, "show table gateway"))
-            closed += await self._end(worker, {f"src={u.client}" for u in used if u.token == token and u.running})
+        for worker in tables.keys() & shown.keys():
+            used = runtime.uses(tables[worker])
+            marks = {f"src={use.client}" for use in used if use.token == token and use.running}
+            closed += await self._end(worker, shown[worker], marks)
         return closed
 
-    async def _end(self, worker: int, marks: set[str]) -> int:
+    async def _end(self, worker: int, shown: str, marks: set[str]) -> int:
         """By stream: a worker that is being replaced takes no commands on its servers."""
-        found = runtime.streams(await self._master.ask(worker, "show sess"), marks) if marks else []
+        found = runtime.streams(shown, marks)
         await self._master.tell(worker, [f"shutdown session {stream}" for stream in found])
         return len(found)
 
@@ -286,8 +292,8 @@ class HAProxyGateway:
         """Token id to its last use (wall seconds), of those used in the last ten minutes."""
         now = time.time()
         last = {token: at for token, at in self._uses.items() if at > now - USE_EXPIRY}
-        for worker in (await self._master.processes()).workers:
-            for use in runtime.uses(await self._master.ask(worker, "show table gateway")):
+        for answer in (await self._master.ask_all("show table gateway")).values():
+            for use in runtime.uses(answer):
                 last[use.token] = max(last.get(use.token, 0.0), now - use.age)
         self._uses = last
         return dict(last)
@@ -296,13 +302,13 @@ class HAProxyGateway:
 
     async def sessions(self) -> Mapping[str, int]:
         found: Counter[str] = Counter()
-        for worker in (await self._master.processes()).workers:
-            found.update(runtime.open_on(await self._master.ask(worker, "show stat -1 4 -1")))
+        for answer in (await self._master.ask_all("show stat -1 4 -1")).values():
+            found.update(runtime.open_on(answer))
         return found
 
     async def close_sessions(self, routing: str) -> None:
-        for worker in (await self._master.processes()).workers:
-            await self._end(worker, {f"srv={routing}"})
+        for worker, shown in (await self._master.ask_all("show sess")).items():
+            await self._end(worker, shown, {f"srv={routing}"})
 
 
 def _without_port(route: Route) -> Route:

@@ -12,6 +12,8 @@ from orchestrator.core.errors import Unavailable
 
 LIMIT = 5.0
 """Seconds for an answer; a reload may take longer."""
+SOON = 0.5
+"""Seconds after which it is asked whether that worker still lives."""
 RELOAD_LIMIT = 30.0
 BATCH = 500
 """Commands on one connection."""
@@ -64,6 +66,17 @@ class Master:
     async def ask(self, worker: int, command: str) -> str:
         """A worker's whole answer to a question."""
         return await self._ask(f"@!{worker} {command}", LIMIT)
+
+    async def ask_all(self, command: str) -> dict[int, str]:
+        """Every worker's answer. One that ends meanwhile would leave the question open for ever: it has none."""
+        answers: dict[int, str] = {}
+        for worker in (await self.processes()).workers:
+            try:
+                answers[worker] = await self._ask(f"@!{worker} {command}", SOON)
+            except Unavailable:
+                if worker in (await self.processes()).workers:
+                    answers[worker] = await self.ask(worker, command)
+        return answers
 
     async def _ask(self, text: str, limit: float) -> str:
         try:
