@@ -1,7 +1,7 @@
 """Answers that go on: lines of JSON (logs, tries) and server-sent events (events), with heartbeats.
 
 An error before the first item is an ordinary problem answer; a later one is the last thing in the stream. The source
-is closed when the client is gone (seen at the latest with the next heartbeat) or the daemon ends.
+is closed when the client is gone (seen within half a second) or the daemon ends.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
@@ -30,6 +31,9 @@ HEARTBEAT: web.AppKey[float] = web.AppKey("heartbeat", float)
 
 _FIRST = 0.25
 """Seconds that the first item may take before the answer begins without it."""
+
+_LOOK = 0.5
+"""Seconds between looks whether the client is still there."""
 
 
 async def lines(request: web.Request, items: AsyncIterator[Item]) -> web.StreamResponse:
@@ -66,7 +70,7 @@ async def _pump(
     beat: bytes,
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": kind, "Cache-Control": "no-store"})
-    turns = _Turns(items, request.app[CLOSING])
+    turns = _Turns(items, request.app[CLOSING], lambda: request.transport is None)
     try:
         item = await turns.next(_FIRST)
         await response.prepare(request)
@@ -90,17 +94,21 @@ async def _pump(
 class _Turns(Generic[Item]):
     """Takes one item after the other, each with a time limit that loses none."""
 
-    def __init__(self, items: AsyncIterator[Item], closing: asyncio.Event) -> None:
+    def __init__(self, items: AsyncIterator[Item], closing: asyncio.Event, left: Callable[[], bool]) -> None:
         self.ended = False
         self._items = items
+        self._left = left
         self._next: asyncio.Task[Item] | None = None
         self._closing = asyncio.create_task(closing.wait(), name="api stream end")
 
     async def next(self, limit: float) -> Item | None:
-        """The next item; None: none within `limit` seconds, or (`ended`) none will come."""
+        """The next item; None: none within `limit` seconds, or (`ended`) none will come. Raises ConnectionResetError
+        when the client has left."""
         if self._next is None:
             self._next = asyncio.create_task(self._take(), name="api stream item")
-        await asyncio.wait({self._next, self._closing}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        end, done = time.monotonic() + limit, False
+        while not done and (left := end - time.monotonic()) > 0:
+            done = await self._wait(min(left, _LOOK))
         if self._next.done():
             task, self._next = self._next, None
             try:
@@ -109,6 +117,14 @@ class _Turns(Generic[Item]):
                 self.ended = True
         self.ended = self.ended or self._closing.done()
         return None
+
+    async def _wait(self, limit: float) -> bool:
+        """Whether there is an item, or none will come."""
+        assert self._next is not None
+        done, _ = await asyncio.wait({self._next, self._closing}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        if self._left():
+            raise ConnectionResetError("the client has left")
+        return bool(done)
 
     async def close(self) -> None:
         tasks = [task for task in (self._next, self._closing) if task is not None]

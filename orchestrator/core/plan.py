@@ -49,6 +49,10 @@ class _Look:
     def wake(self, at: float) -> None:
         self.wake_at = at if self.wake_at is None else min(self.wake_at, at)
 
+    def drain(self, routing: Routing, cause: str) -> None:
+        self.do(Drain(routing.id, cause))
+        self.wake(self.now + DRAIN_LOOK)
+
 
 def plan(world: World, now: float) -> Plan:
     """What to do now. Without a successful observation nothing is decided from a container's absence: it waits."""
@@ -182,7 +186,7 @@ def _balance(look: _Look, service: Service, live: Sequence[Routing], routings: S
     surplus = len(current) - desired
     if surplus > 0:
         for routing in sorted(current, key=_expendable)[:surplus]:
-            look.do(Drain(routing.id, _surplus_cause(service, desired)))
+            look.drain(routing, _surplus_cause(service, desired))
     giving_way = _replace(look, service, current, old, desired)
     waiting = [r for r in current if r.reservation is None and not r.busy]
     new = max(0, -surplus)
@@ -213,7 +217,7 @@ def _replace(look: _Look, service: Service, current: Sequence[Routing], old: Seq
     cause = f"replaced by revision {service.revision_number}" if desired else _surplus_cause(service, desired)
     leaving = [*idle, *sorted(ready, key=_expendable)[: max(0, len(ready) - keep)]]
     for routing in leaving:
-        look.do(Drain(routing.id, cause))
+        look.drain(routing, cause)
     return bool(leaving)
 
 
@@ -258,7 +262,7 @@ def _make_room(look: _Look, old: Sequence[Routing], routings: Sequence[Routing])
     beside = {r.id for r in routings} - {r.id for r in old}
     starting = any(is_live(r) and r.reservation and not r.probe.passed_once for r in routings if r.id in beside)
     if not ending and not starting:
-        look.do(Drain(min(old, key=_expendable).id, "gives its slots to the new revision: no room for both"))
+        look.drain(min(old, key=_expendable), "gives its slots to the new revision: no room for both")
 
 
 def _start_cause(service: Service, routings: Sequence[Routing]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.core import backoff
 from orchestrator.core.catalog import Broken
@@ -190,7 +190,7 @@ def cause_view(cause: Cause) -> CauseView:
 
 
 def problem_cause(problem: Problem) -> CauseView:
-    return CauseView(code="definition_invalid", message=str(problem), hint=problem.hint)
+    return CauseView(code="definition_invalid", message=str(replace(problem, hint="")), hint=problem.hint)
 
 
 def problem_view(problem: Problem) -> ProblemView:

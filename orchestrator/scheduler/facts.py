@@ -89,12 +89,16 @@ class Facts:
         return service
 
     async def put_routing(self, routing: Routing) -> Routing:
+        await self.store_routing(routing)
+        self.routings[routing.id] = routing
+        return routing
+
+    async def store_routing(self, routing: Routing) -> None:
+        """Write what of it is stored, if that changed; what is known here stays as it is."""
         stored = _stored(routing)
         if self._written.get(routing.id) != stored:
             await self._store.put_routing(routing)
             self._written[routing.id] = stored
-        self.routings[routing.id] = routing
-        return routing
 
     async def forget_routing(self, routing_id: str) -> None:
         await self._store.delete_routing(routing_id)

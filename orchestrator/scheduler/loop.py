@@ -31,7 +31,7 @@ from orchestrator.core.operations import (
 from orchestrator.core.plan import plan
 from orchestrator.core.ports import Clock, Gateway, Runtime
 from orchestrator.core.routes import RouteTable
-from orchestrator.core.state import Attempts, Failure, Routing, RoutingStatus, Service
+from orchestrator.core.state import Attempts, Failure, ProbeState, Routing, RoutingStatus, Service
 from orchestrator.core.status import is_live, is_up, routing_status, service_status
 from orchestrator.core.table import routes
 from orchestrator.executor import Created, Ended, Executor, Outcome, Recorded, Started, StartFailed
@@ -92,6 +92,8 @@ class Loop:
         self._republish = True
         self._published: RouteTable | None = None
         self._outcomes: list[Outcome] = []
+        self._probed: dict[str, ProbeState] = {}
+        """Of routings that became HEALTHY or UNHEALTHY since the last look."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._shown: dict[str, str] = dict.fromkeys([*facts.services, *facts.routings], UNTOLD)
 
@@ -116,10 +118,14 @@ class Loop:
         service = self.facts.services.get(routing.service_id) if routing else None
         if routing is None or service is None or routing.started_at is None:
             return
-        probe = fold(routing.probe, result, service.spec.health, routing.started_at)
-        self.facts.routings[routing_id] = replace(routing, probe=probe)
-        if (probe.healthy, probe.unhealthy_since) != (routing.probe.healthy, routing.probe.unhealthy_since):
+        known = self._probed.get(routing_id, routing.probe)
+        probe = fold(known, result, service.spec.health, routing.started_at)
+        changes = (probe.healthy, probe.unhealthy_since) != (known.healthy, known.unhealthy_since)
+        if changes or routing_id in self._probed:
+            self._probed[routing_id] = probe
             self.wake()
+        else:
+            self.facts.routings[routing_id] = replace(routing, probe=probe)
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
@@ -145,9 +151,8 @@ class Loop:
         async with self.lock:
             began = self._clock.now()
             await self._take_outcomes()
-            wake = [await self._read_folders(), await self._observe()]
+            wake = [await self._read_folders(), await self._observe(), await self._take_probes()]
             await self._tell_routings()
-            wake.append(await self._publish())
             made = plan(self.facts.world(), self._clock.now())
             for operation in made.operations:
                 await self._apply(operation)
@@ -234,11 +239,27 @@ class Loop:
         self.facts.observe(seen, came_back, [*self.tries, *self._tasks])
         return None
 
-    async def _publish(self) -> float | None:
-        """Before the first observation nothing is published: what the gateway had goes on."""
+    async def _take_probes(self) -> float | None:
+        """Stored, then published, then shown: who sees a routing HEALTHY may send it requests at once."""
+        known = self.facts.routings
+        probed = {i: replace(known[i], probe=probe) for i, probe in self._probed.items() if i in known}
+        try:
+            for routing in probed.values():
+                await self.facts.store_routing(routing)
+        finally:
+            wake = await self._publish(probed)
+            for routing_id, routing in probed.items():
+                known[routing_id] = replace(known[routing_id], probe=routing.probe)
+            self._probed = {i: p for i, p in self._probed.items() if i in probed and p is not probed[i].probe}
+        return wake
+
+    async def _publish(self, probed: Mapping[str, Routing] | None = None) -> float | None:
+        """Before the first observation nothing is published: what the gateway had goes on. `probed`: routings as they
+        will be."""
         if not self.facts.observed_ok and self._published is None:
             return None
-        table = routes(self.facts.world())
+        world = self.facts.world()
+        table = routes(replace(world, routings={**world.routings, **(probed or {})}))
         if table == self._published and not self._republish:
             return None
         try:
