@@ -4,7 +4,8 @@
 `runtime` computes the commands that bring a running worker to it, `master` speaks to the process.
 """
 
-from orchestrator.gateway.haproxy import HAProxyGateway, command, write_initial
+from orchestrator.gateway.haproxy import HAProxyGateway
 from orchestrator.gateway.memory import MemoryGateway
+from orchestrator.gateway.starting import command, write_initial
 
 __all__ = ["HAProxyGateway", "MemoryGateway", "command", "write_initial"]

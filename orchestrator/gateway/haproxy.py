@@ -20,10 +20,10 @@ from orchestrator.auth import SigningKey, private
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.ports import Published
 from orchestrator.core.routes import Route, RouteTable
-from orchestrator.gateway import listening, process, runtime
+from orchestrator.gateway import listening, process, runtime, starting
 from orchestrator.gateway.admission import admit
 from orchestrator.gateway.binary import binary
-from orchestrator.gateway.files import MAP_NAMES, Files, files
+from orchestrator.gateway.files import files
 from orchestrator.gateway.master import Down, Master, Processes
 from orchestrator.gateway.render import (
     MAPS,
@@ -31,10 +31,8 @@ from orchestrator.gateway.render import (
     Structure,
     maps,
     members,
-    own_ports,
     render,
     structure,
-    without_ports,
 )
 from orchestrator.settings import GatewaySettings, address
 
@@ -42,31 +40,6 @@ LOG = structlog.get_logger(__name__)
 START_LIMIT = 5.0
 """Seconds from its launch to its first answer."""
 Keys = Callable[[], Sequence[SigningKey]]
-
-
-def command(settings: GatewaySettings, state_dir: Path) -> list[str]:
-    """The command line for a unit of its own (`managed = false`); see `write_initial`."""
-    paths = files(state_dir)
-    return process.command(binary(settings.haproxy, paths.folder), paths)
-
-
-def write_initial(settings: GatewaySettings, state_dir: Path, keys: Keys) -> Path:
-    """A configuration to start with, unless there is one: no services yet. So the gateway needs no daemon to start."""
-    paths = files(state_dir)
-    _write_missing(paths, render(structure((), settings, _secrets(keys), str(paths.onward)), {}))
-    return paths.config
-
-
-def _write_missing(paths: Files, text: str) -> None:
-    for name in MAP_NAMES:
-        if not paths.map(name).exists():
-            paths.write_map(name, {})
-    if not paths.read_config():
-        paths.write_config(text)
-
-
-def _secrets(keys: Keys) -> list[str]:
-    return [key.secret for key in keys()]
 
 
 class HAProxyGateway:
@@ -94,7 +67,7 @@ class HAProxyGateway:
             if not self._settings.managed:
                 raise Unavailable("cannot reach the gateway: its unit does not run", hint="start the gateway's unit")
             self._failed = ("", "")
-            await asyncio.to_thread(self._launch)
+            await asyncio.to_thread(starting.launch, self._settings, self._files, self._secrets())
             deadline = time.monotonic() + START_LIMIT
             while not await self._answers():
                 if time.monotonic() > deadline:
@@ -107,36 +80,6 @@ class HAProxyGateway:
             return (await self._master.processes()).worker is not None
         except Unavailable:
             return False
-
-    def _launch(self) -> None:
-        process.sweep(self._files)
-        program = binary(self._settings.haproxy, self._files.folder)
-        self._prepare(program)
-        host, port = address(self._settings.listen)
-        taken = listening.refused(host, [port], ())
-        if taken:
-            raise Unavailable(
-                f"cannot start the gateway on {self._settings.listen}: {taken[port]}",
-                hint="free the port, or set [gateway] listen in config.toml",
-            )
-        process.launch(program, self._files)
-
-    def _prepare(self, program: Path) -> None:
-        """The last published configuration where it still fits these settings, else an empty one; without the ports of
-        services that were taken while it was down."""
-        empty = structure((), self._settings, _secrets(self._keys), str(self._files.onward))
-        _write_missing(self._files, render(empty, {}))
-        text = self._files.read_config()
-        taken = listening.refused(address(self._settings.listen)[0], own_ports(text), ())
-        if taken:
-            self._files.write_config(without_ports(text, list(taken)))
-        try:
-            if f"  bind {empty.listen}\n" not in text:
-                raise Unavailable("it listens elsewhere")
-            process.check(program, self._files, self._files.config)
-        except Unavailable as error:
-            LOG.warning("gateway.configuration_replaced", cause=error.message)
-            self._files.write_config(render(empty, {}))
 
     async def check(self) -> Mapping[str, str]:
         found = await self._master.processes()
@@ -168,9 +111,12 @@ class HAProxyGateway:
             host, port = address(self._settings.listen)
             routes, problems = admit(table, {port: "the gateway"})
             routes, refused = await self._grant(host, routes, found)
-            wanted = structure(routes, self._settings, _secrets(self._keys), str(self._files.onward))
+            wanted = structure(routes, self._settings, self._secrets(), str(self._files.onward))
             reloaded = await self._bring(wanted, routes, found)
             return Published(problems | refused, reloaded)
+
+    def _secrets(self) -> list[str]:
+        return [key.secret for key in self._keys()]
 
     async def _processes(self) -> Processes:
         found = await self._master.processes()
@@ -194,20 +140,21 @@ class HAProxyGateway:
 
     async def _bring(self, wanted: Structure, routes: Sequence[Route], found: Processes) -> bool:
         """Whether it took a reload."""
-        loaded = _description(await self._master.ask(found.workers[0], "show info"))
-        if loaded == wanted.digest:
-            text = await asyncio.to_thread(render, wanted, members(routes))
-            await asyncio.to_thread(self._write, text, maps(routes))
-            await self._apply(found.workers[0], routes)
-            return False
+        worker = found.workers[0]
+        same = _description(await self._master.ask(worker, "show info")) == wanted.digest
         try:
-            await self._reload(wanted, routes)
+            await (self._write(wanted, routes) if same else self._reload(wanted, routes))
         except Unavailable:
-            await self._apply(found.workers[0], routes)  # what needs no reload is served in any case
+            await self._apply(worker, routes)  # what needs neither disk nor reload is served in any case
             raise
-        return True
+        if same:
+            await self._apply(worker, routes)
+        return not same
 
-    def _write(self, text: str, entries: Mapping[str, Mapping[str, str]]) -> None:
+    async def _write(self, wanted: Structure, routes: Sequence[Route]) -> None:
+        await asyncio.to_thread(self._put, render(wanted, members(routes)), maps(routes))
+
+    def _put(self, text: str, entries: Mapping[str, Mapping[str, str]]) -> None:
         for name, mapped in entries.items():
             self._files.write_map(name, mapped)
         self._files.write_config(text)
@@ -219,11 +166,12 @@ class HAProxyGateway:
         with suppress(Unavailable):
             await self.token_uses()
         before = await asyncio.to_thread(self._exchange, text, maps(routes))
-        why = await self._master.reload()
-        if why:
+        self._failed = (wanted.digest, "it was not done within the time limit")
+        if why := await self._master.reload():
             self._failed = (wanted.digest, why)
             await asyncio.to_thread(self._files.write_config, before)
             raise _not_loaded(why)
+        self._failed = ("", "")
         LOG.info("gateway.reloaded", services=len(routes))
 
     def _exchange(self, text: str, entries: Mapping[str, Mapping[str, str]]) -> str:
@@ -231,7 +179,7 @@ class HAProxyGateway:
         before = self._files.read_config()
         private.replace(self._files.candidate, text)
         process.check(binary(self._settings.haproxy, self._files.folder), self._files, self._files.candidate)
-        self._write(text, entries)
+        self._put(text, entries)
         self._files.candidate.unlink(missing_ok=True)
         return before
 

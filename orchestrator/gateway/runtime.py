@@ -101,15 +101,16 @@ def commands(
     coming = [line for key, member in wanted.items() for line in _bring(running.get(key), member)]
     states = [line for name, mapped in wanted_maps.items() for line in remap(name, running_maps[name], mapped)]
     going = [line for key, server in running.items() if key not in wanted for line in _retire(server)]
-    more = [line for line in coming if not line.endswith(" weight 0")]
-    less = [line for line in coming if line.endswith(" weight 0")]
+    fades = [line.startswith("set server ") and line.endswith(" weight 0") for line in coming]
+    more = [line for line, fade in zip(coming, fades, strict=True) if not fade]
+    less = [line for line, fade in zip(coming, fades, strict=True) if fade]
     return [*more, *states, *less, *going]
 
 
 def _bring(server: Running | None, member: Member) -> list[str]:
     name = f"{member.backend}/{member.name}"
     if server is None:
-        return [f"add server {name} {member.address} weight {member.weight} ", f"enable server {name}"]
+        return [f"add server {name} {member.address} weight {member.weight}", f"enable server {name}"]
     lines = []
     if server.member.address != member.address:
         host, port = member.address.rsplit(":", 1)
