@@ -14,7 +14,7 @@ from uuid import uuid4
 from orchestrator import __version__
 from orchestrator.api.doctor import host_checks
 from orchestrator.api.metrics import Metrics
-from orchestrator.app.logs import log_tails, merged_logs
+from orchestrator.app.logs import Logs
 from orchestrator.app.tries import Tries
 from orchestrator.auth import KeyRing
 from orchestrator.core import present
@@ -72,6 +72,7 @@ class Parts:
     loop: Loop
     tokens: Tokens
     tries: Tries
+    logs: Logs
     metrics: Metrics
     started_at: float
 
@@ -156,7 +157,7 @@ class DaemonControl:
             return ExplainView(service=broken.name, status=view.status, causes=causes)
         service = self._find(ref)
         routings = self._facts.of(service.id)
-        tails = await log_tails(self._parts.runtime, [r for r in routings if not r.probe.healthy and is_up(r)])
+        tails = await self._parts.logs.tails([r for r in routings if not r.probe.healthy and is_up(r)])
         causes = tuple(present.cause_view(c) for c in present.causes_of(service, routings, self._around(), tails))
         return ExplainView(service=service.name, status=service_status(service, routings), causes=causes)
 
@@ -280,7 +281,7 @@ class DaemonControl:
 
     async def logs(self, ref: str, *, follow: bool, tail: int | None, since: float | None) -> AsyncIterator[LogEntry]:
         routings = self._routings_of(ref)
-        async with aclosing(merged_logs(self._parts.runtime, routings, follow=follow, tail=tail, since=since)) as lines:
+        async with aclosing(self._parts.logs.merged(routings, follow=follow, tail=tail, since=since)) as lines:
             async for entry in lines:
                 yield entry
 
@@ -351,8 +352,9 @@ class DaemonControl:
         )
 
     async def _numbers(self, service: Service) -> dict[str, int]:
-        """Revision hash to number."""
-        return {r.hash: r.number for r in await self._parts.store.revisions(service.id)}
+        """Revision hash to number; of several with one hash (a change taken back) the newest."""
+        newest_first = await self._parts.store.revisions(service.id)
+        return {r.hash: r.number for r in reversed(newest_first)}
 
     async def _tell(self, kind: str, service: Service, cause: str) -> None:
         await self._parts.journal.emit(kind, service.name, "", cause, {})

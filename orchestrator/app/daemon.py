@@ -20,6 +20,7 @@ from orchestrator.api.middlewares import admin_token as authenticate
 from orchestrator.app.control import DaemonControl, Parts
 from orchestrator.app.ending import end_everything
 from orchestrator.app.logging import configure
+from orchestrator.app.logs import Logs
 from orchestrator.app.tries import Tries
 from orchestrator.auth import KeyRing, admin_token
 from orchestrator.core.errors import OrchestratorError, Unavailable
@@ -122,6 +123,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
             loop=loop,
             tokens=Tokens(store, keys, gateway, journal, clock),
             tries=tries,
+            logs=Logs(runtime, launcher, facts),
             metrics=metrics,
             started_at=clock.now(),
         )

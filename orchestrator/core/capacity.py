@@ -57,5 +57,8 @@ def holds(routing: Routing) -> bool:
 
 def amount_text(slot: str, amount: float, *, bare: bool = False) -> str:
     """`2 cuda.device`, `8 GiB mem`; `bare`: without the slot's name."""
-    number = f"{amount / 2**30:.4g} GiB" if slot == "mem" else f"{amount:.6g}"
+    if slot == "mem":
+        number = f"{round(amount / 2**30, 2):.10g} GiB" if amount >= 2**30 else f"{round(amount / 2**20):g} MiB"
+    else:
+        number = f"{amount:.10g}"
     return number if bare else f"{number} {slot}"

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core import backoff
+from orchestrator.core.spec import ServiceSpec
 from orchestrator.core.state import Failure, Routing, RoutingStatus, Service, ServiceStatus
 from orchestrator.core.status import is_live, routing_status
 from orchestrator.core.symptoms import exit_meaning, log_symptom, probe_symptom
@@ -77,8 +78,8 @@ def explain(facts: ExplainFacts) -> tuple[Cause, ...]:
     causes = [*_definition(facts), *_surroundings(facts)]
     if facts.service.desired == 0:
         causes.append(_stopped(facts.service))
-    elif facts.status is not ServiceStatus.HEALTHY:
-        causes += _merged([*_routings(facts), *_next_try(facts)]) or ([] if causes else [_pending()])
+    elif facts.status is not ServiceStatus.HEALTHY or _older(facts):
+        causes += _merged([*_rollover(facts), *_routings(facts), *_next_try(facts)]) or ([] if causes else [_pending()])
     return tuple(causes[: facts.max_listed])
 
 
@@ -99,7 +100,7 @@ def _definition(facts: ExplainFacts) -> Iterator[Cause]:
         gone = _seconds(facts.now - service.vanished_since)
         yield Cause("folder_vanished", f"{service.folder} has no definition any more since {gone}", "bring it back")
     live = any(is_live(r) for r in facts.routings)
-    kept = f"; revision {service.revision_number} keeps running" if live else ""
+    kept = "; the last good revision keeps running" if live else ""
     for problem in service.problems:
         if problem.severity == "error":
             text = str(replace(problem, hint=""))
@@ -130,6 +131,18 @@ def _pending() -> Cause:
     return Cause(
         "pending", "nothing has been tried yet", "it is looked at within seconds; `orchestrator events -f` shows it"
     )
+
+
+def _older(facts: ExplainFacts) -> int:
+    """Routings of revisions before the current one that still count."""
+    return sum(is_live(r) and r.revision != facts.service.revision for r in facts.routings)
+
+
+def _rollover(facts: ExplainFacts) -> Iterator[Cause]:
+    if older := _older(facts):
+        text = f"revision {facts.service.revision_number} takes over; until it is HEALTHY {_count(older, 'routing')}"
+        hint = f"`orchestrator ps {facts.service.name}` shows both"
+        yield Cause("rolling_over", f"{text} of an older one goes on", hint)
 
 
 def _next_try(facts: ExplainFacts) -> Iterator[Cause]:
@@ -233,16 +246,19 @@ def _unhealthy(routing: Routing, facts: ExplainFacts) -> Iterator[Cause]:
     if probe.unhealthy_since is not None:
         since = _seconds(facts.now - probe.unhealthy_since)
         text = f"UNHEALTHY since {since}, {probe.failures} probes in a row failed{said}"
-        hint = (
-            f"it is replaced once it was UNHEALTHY for {_seconds(spec.unhealthy_timeout)}" if probe.passed_once else ""
-        )
+        replaced = f"it is replaced once it was UNHEALTHY for {_seconds(spec.unhealthy_timeout)}"
+        hint = replaced if probe.passed_once else _limit(spec)
         yield Cause("unhealthy", text, hint, routing.id, tail)
     else:
         since = _seconds(facts.now - (routing.started_at or routing.created_at))
-        hint = f"it fails if it has not passed within {_seconds(spec.start_timeout)} (deployment.start_timeout)"
-        yield Cause("loading", f"started {since} ago and has not passed a probe yet{said}", hint, routing.id, tail)
+        text = f"started {since} ago and has not passed a probe yet{said}"
+        yield Cause("loading", text, _limit(spec), routing.id, tail)
     yield from _probe(routing)
     yield from _log(tail, routing)
+
+
+def _limit(spec: ServiceSpec) -> str:
+    return f"it fails if it has not passed within {_seconds(spec.start_timeout)} (deployment.start_timeout)"
 
 
 def _probe(routing: Routing) -> Iterator[Cause]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,13 +99,15 @@ class Launcher:
 
     def masked(self, spec: RoutingSpec, text: str) -> str:
         """`text` without the values of the spec's secrets."""
+        return self.masker(spec)(text)
+
+    def masker(self, spec: RoutingSpec) -> Callable[[str], str]:
+        """`masked` for many texts: the secrets are read once."""
         values = []
         for name in spec.secrets.values():
-            try:
+            with suppress(OrchestratorError):
                 values.append(self._secret(name))
-            except OrchestratorError:
-                continue
-        return mask(text, values)
+        return lambda text: mask(text, values)
 
 
 def _command(spec: RoutingSpec, values: Mapping[str, str]) -> Command:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -98,7 +99,9 @@ class Prober:
         except TimeoutError:
             return f"{where} had no answer within {check.max_wait_time:g} s"
         except aiohttp.ClientConnectorError as error:
-            return f"{where} failed: {error.os_error.strerror or error.os_error}"
+            return f"{where} failed: {_reason(error.os_error)}"
+        except aiohttp.ClientResponseError as error:
+            return f"{where} failed: its answer cannot be read: {error.message[:200]}"
         except (aiohttp.ClientError, ValueError, OSError) as error:
             return f"{where} failed: {str(error)[:200] or type(error).__name__}"
 
@@ -115,6 +118,11 @@ class Prober:
         return self._session
 
 
+def _reason(error: OSError) -> str:
+    """In the system's words; asyncio has its own for a connection that fails."""
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
 async def _connect(host: str, port: int) -> str:
     """Why the port does not accept connections; empty: it does."""
     writer: asyncio.StreamWriter | None = None
@@ -128,7 +136,7 @@ async def _connect(host: str, port: int) -> str:
     except TimeoutError:
         return f"port {port} does not accept connections within {CONNECT_TIMEOUT:g} s"
     except OSError as error:
-        return f"port {port} does not accept connections: {error.strerror or error}"
+        return f"port {port} does not accept connections: {_reason(error)}"
     finally:
         if writer is not None:
             writer.close()

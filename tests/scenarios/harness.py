@@ -106,7 +106,7 @@ class Daemon:
         self.log = self.folder / "daemon.log"
         self.url, self.gateway_url = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
         self.client = Client(self.url)
-        self._artifacts = artifacts
+        self.artifacts = artifacts
         self._trash = self.folder / "trash"
         self.models.mkdir(parents=True)
         self.log.touch()
@@ -221,7 +221,7 @@ class Daemon:
 
     def save(self) -> None:
         """Keep the daemon's log and its small files for who looks into a failure."""
-        target = self._artifacts / self.folder.name
+        target = self.artifacts / self.folder.name
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
         for path in [self.log, *self.state_dir.rglob("*"), *self.models.rglob("*.yml")]:
