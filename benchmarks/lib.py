@@ -149,9 +149,7 @@ async def daemon(
         ]
         lines += ["[resource_groups.default]", "slots = { cpu = 100000 }"]
         config.write_text("\n".join(lines) + "\n")
-        with log.open("wb") as out:
-            command = [sys.executable, "-m", "orchestrator", "serve", "--ephemeral", "--config", str(config)]
-            process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True, cwd=ROOT)
+        process = _spawn(config, log)
         try:
             async with await _client(config, process, log) as client:
                 yield Daemon(models, f"http://{gateway}", process, client, log)
@@ -159,6 +157,12 @@ async def daemon(
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
             process.wait(120)
+
+
+def _spawn(config: Path, log: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "orchestrator", "serve", "--ephemeral", "--config", str(config)]
+    with log.open("wb") as out:
+        return subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True, cwd=ROOT)
 
 
 async def _client(config: Path, process: subprocess.Popen[bytes], log: Path) -> Client:

@@ -1,0 +1,131 @@
+"""The gateway with JWT against direct, nginx, Traefik and Caddy (no auth): same backends, one run, taking turns.
+
+Throughput: wrk with 32 connections as fast as they go. Latency: wrk with 10 connections, each pausing 5 to 15 ms
+before each request, so that about 1,000 requests arrive a second; it is timed from the request's first byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import proxies
+from benchmarks.lib import ROOT, Table, arguments, report
+from benchmarks.proxies import Proxy
+
+PAUSES = "function delay() return math.random(5, 15) end"
+NGINX = "nginx, no auth, as it comes"
+UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+
+
+@dataclass(frozen=True)
+class Run:
+    """Requests a second; milliseconds."""
+
+    rate: float
+    p50: float
+    p99: float
+
+
+def wrk(proxy: Proxy, seconds: int, *options: str) -> Run:
+    headers = [part for key, value in proxy.headers.items() for part in ("-H", f"{key}: {value}")]
+    argv = ["wrk", "--latency", f"-d{seconds}s", *options, *headers, proxy.url]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    out = done.stdout
+    failed = done.returncode or "Non-2xx" in out or "Socket errors" in out
+    assert not failed, f"{proxy.name}: {out}{done.stderr}"
+    rate = re.search(r"Requests/sec:\s+([0-9.]+)", out)
+    shares = dict(re.findall(r"^\s+(50|99)%\s+([0-9.]+[a-z]+)$", out, re.MULTILINE))
+    assert rate, out
+    return Run(float(rate[1]), _ms(shares["50"]), _ms(shares["99"]))
+
+
+def _ms(text: str) -> float:
+    number, unit = re.fullmatch(r"([0-9.]+)([a-z]+)", text).groups()  # type: ignore[union-attr]
+    return float(number) * UNITS[unit]
+
+
+def median(runs: Sequence[Run]) -> Run:
+    return Run(*(statistics.median(getattr(run, name) for run in runs) for name in ("rate", "p50", "p99")))
+
+
+def compare(every: Sequence[Proxy], rounds: int, seconds: int, pauses: Path) -> Table:
+    """All proxies once a round, so that what else the machine does falls on all of them."""
+    fast: dict[str, list[Run]] = {proxy.name: [] for proxy in every}
+    paced: dict[str, list[Run]] = {proxy.name: [] for proxy in every}
+    for turn in range(rounds + 1):
+        for proxy in every:
+            full = wrk(proxy, seconds if turn else 1, "-t2", "-c32")
+            calm = wrk(proxy, seconds if turn else 1, "-t1", "-c10", "-s", str(pauses))
+            if turn:  # the first round only warms up
+                fast[proxy.name].append(full)
+                paced[proxy.name].append(calm)
+    return table(fast, paced)
+
+
+def table(fast: dict[str, list[Run]], paced: dict[str, list[Run]]) -> Table:
+    """Ratios and differences are taken within each round; their median is shown."""
+    made = Table(["", "requests/s", "× nginx", "p50", "p99", "p50 at 1,000/s", "added to direct", "p99 at 1,000/s"])
+    for name in fast:
+        best, calm = median(fast[name]), median(paced[name])
+        ratio = statistics.median(a.rate / b.rate for a, b in zip(fast[name], fast[NGINX], strict=True))
+        added = statistics.median(a.p50 - b.p50 for a, b in zip(paced[name], paced["direct"], strict=True))
+        made.add(
+            name,
+            f"{best.rate:,.0f}",
+            f"{ratio:.2f}",
+            f"{best.p50:.2f} ms",
+            f"{best.p99:.1f} ms",
+            f"{calm.p50:.2f} ms",
+            f"{added:+.2f} ms",
+            f"{calm.p99:.2f} ms",
+        )
+    rates = ", ".join(f"{statistics.median(run.rate for run in runs):,.0f}" for runs in paced.values())
+    made.notes.append(f"Paced runs, requests a second in the same order: {rates}.")
+    return made
+
+
+def set_up() -> Path:
+    """Where Traefik and Caddy are."""
+    done = subprocess.run([ROOT / "benchmarks" / "setup.sh"], stdout=subprocess.PIPE, text=True, check=True)
+    return Path(done.stdout.strip())
+
+
+async def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=4, help="of each run")
+    given = parser.parse_args()
+    programs = Path(
+        subprocess.run([ROOT / "benchmarks" / "setup.sh"], capture_output=True, text=True, check=True).stdout.strip()
+    )
+    with tempfile.TemporaryDirectory(prefix="ob-") as place, ExitStack() as stack:
+        home = Path(place)
+        pauses = home / "pauses.lua"
+        pauses.write_text(PAUSES)
+        ports = stack.enter_context(proxies.backends(home / "backends"))
+        others = [
+            stack.enter_context(proxies.nginx(home / "nginx", ports, kept=False)),
+            stack.enter_context(proxies.nginx(home / "nginx-kept", ports, kept=True)),
+            stack.enter_context(proxies.traefik(home / "traefik", ports, programs)),
+            stack.enter_context(proxies.caddy(home / "caddy", ports, programs)),
+        ]
+        ours = proxies.Gateway(home / "state")
+        try:
+            every = [Proxy("direct", f"http://127.0.0.1:{ports[0]}/"), *await ours.start(ports), *others]
+            await asyncio.sleep(1)
+            made = await asyncio.to_thread(compare, every, given.rounds, given.seconds, pauses)
+        finally:
+            await ours.stop()
+    report("gateway", made)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,166 @@
+"""The proxies that `gateway` compares: each started on a free port, in front of the same backends, and ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.lib import free_port
+from orchestrator.auth import KeyRing
+from orchestrator.core.routes import Route, RouteTable, Server
+from orchestrator.core.state import Token
+from orchestrator.gateway import HAProxyGateway
+from orchestrator.settings import GatewaySettings
+
+BODY = '{"text":"' + "x" * 500 + '"}'
+NGINX = """daemon off; worker_processes {workers}; pid {folder}/pid; error_log {folder}/error.log;
+worker_rlimit_nofile 16384;
+events {{ worker_connections 8192; }}
+http {{ access_log off; keepalive_requests 100000000; client_body_temp_path {folder}; proxy_temp_path {folder};
+fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
+{inside} }}
+"""
+CADDYFILE = """{{
+  admin off
+  auto_https off
+}}
+http://127.0.0.1:{port} {{
+  reverse_proxy {backends} {{
+    lb_policy least_conn
+  }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """`url` answers with the backends' answer; `headers` are sent with each request."""
+
+    name: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def running(argv: Sequence[str], folder: Path, port: int, environ: Mapping[str, str] | None = None) -> Iterator[None]:
+    """A program in a session of its own, listening on `port`; ended afterwards."""
+    with (folder / "out").open("wb") as out:
+        told = {**os.environ, **(environ or {})}
+        process = subprocess.Popen(argv, stdout=out, stderr=out, start_new_session=True, env=told)
+    try:
+        while not _accepts(port):
+            assert process.poll() is None, f"{argv[0]} ended:\n{(folder / 'out').read_text()}"
+            time.sleep(0.02)
+        yield
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def backends(folder: Path, count: int = 2) -> Iterator[list[int]]:
+    """Ports of an nginx with one worker that answers half a KiB of JSON on each."""
+    ports = [free_port() for _ in range(count)]
+    listen = "".join(f"listen 127.0.0.1:{port} backlog=4096;" for port in ports)
+    inside = f"server {{ {listen} default_type application/json; location / {{ return 200 '{BODY}'; }} }}"
+    with _nginx(folder, inside, ports[0], workers=1):
+        yield ports
+
+
+@contextmanager
+def nginx(folder: Path, ports: Sequence[int], *, kept: bool) -> Iterator[Proxy]:
+    """`kept`: its connections to the backends are kept open, which takes three directives; else as it comes."""
+    own = free_port()
+    servers = "".join(f"server 127.0.0.1:{port};" for port in ports)
+    pool, reuse = ("keepalive 256;", 'proxy_http_version 1.1; proxy_set_header Connection "";') if kept else ("", "")
+    inside = (
+        f"upstream u {{ least_conn; {servers} {pool} }}"
+        f"server {{ listen 127.0.0.1:{own} backlog=4096; location / {{ proxy_pass http://u; {reuse} }} }}"
+    )
+    with _nginx(folder, inside, own, workers=os.cpu_count() or 1):
+        yield Proxy(
+            f"nginx, no auth, {'connections to backends kept' if kept else 'as it comes'}", f"http://127.0.0.1:{own}/"
+        )
+
+
+@contextmanager
+def _nginx(folder: Path, inside: str, port: int, *, workers: int) -> Iterator[None]:
+    folder.mkdir(parents=True)
+    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, inside=inside, workers=workers))
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
+    with running([program, "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")], folder, port):
+        yield
+
+
+@contextmanager
+def traefik(folder: Path, ports: Sequence[int], programs: Path) -> Iterator[Proxy]:
+    folder.mkdir()
+    own = free_port()
+    servers = [{"url": f"http://127.0.0.1:{port}"} for port in ports]
+    rules = {
+        "http": {
+            "routers": {"r": {"rule": "PathPrefix(`/`)", "service": "s", "entryPoints": ["web"]}},
+            "services": {"s": {"loadBalancer": {"servers": servers}}},
+        }
+    }
+    (folder / "rules.yml").write_text(json.dumps(rules))
+    options = {"entryPoints.web.address": f"127.0.0.1:{own}", "providers.file.filename": str(folder / "rules.yml")}
+    quiet = {"global.checkNewVersion": "false", "global.sendAnonymousUsage": "false", "log.level": "ERROR"}
+    argv = [str(programs / "traefik"), *(f"--{key}={value}" for key, value in {**options, **quiet}.items())]
+    with running(argv, folder, own):
+        yield Proxy("Traefik, no auth", f"http://127.0.0.1:{own}/")
+
+
+@contextmanager
+def caddy(folder: Path, ports: Sequence[int], programs: Path) -> Iterator[Proxy]:
+    folder.mkdir()
+    own = free_port()
+    upstreams = " ".join(f"127.0.0.1:{port}" for port in ports)
+    (folder / "Caddyfile").write_text(CADDYFILE.format(port=own, backends=upstreams))
+    environ = {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    argv = [str(programs / "caddy"), "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
+    with running(argv, folder, own, environ):
+        yield Proxy("Caddy, no auth", f"http://127.0.0.1:{own}/")
+
+
+class Gateway:
+    """Ours, with one service behind a token and one that is open to the public."""
+
+    def __init__(self, folder: Path) -> None:
+        self._keys = KeyRing.open(folder)
+        self._listen = f"127.0.0.1:{free_port()}"
+        self._gateway = HAProxyGateway(GatewaySettings(listen=self._listen), folder, self._keys.signing_keys)
+
+    async def start(self, ports: Sequence[int]) -> list[Proxy]:
+        servers = tuple(Server(f"r{port}", "127.0.0.1", port) for port in ports)
+        routes = (
+            Route("open", "serving", open_to_public=True, servers=servers),
+            Route("shut", "serving", servers=servers),
+        )
+        await self._gateway.start()
+        await self._gateway.publish(RouteTable(routes))
+        now = time.time()
+        token = self._keys.issue(Token("t1", "shut", "bench", "infer", now, now + 86400), now)
+        where = f"http://{self._listen}/inference"
+        return [
+            Proxy("orchestrator, JWT on each request", f"{where}/shut/", {"Authorization": f"Bearer {token}"}),
+            Proxy("orchestrator, public service", f"{where}/open/"),
+        ]
+
+    async def stop(self) -> None:
+        await self._gateway.stop()
