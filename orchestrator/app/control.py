@@ -93,7 +93,7 @@ class DaemonControl:
             gateway |= await parts.gateway.check()
         except Unavailable as error:
             gateway["state"] = f"down: {error.message}"
-        broken = parts.journal.store_error or seen.store_error
+        broken = parts.journal.store_error or seen.store_error or await self._store_trouble()
         by_service = self._facts.by_service()
         return StatusView(
             version=__version__,
@@ -112,6 +112,13 @@ class DaemonControl:
             routings=_counts([routing_status(r) for r in self._facts.routings.values()]),
             held=tuple(sorted(s.name for s in self._facts.services.values() if s.held)),
         )
+
+    async def _store_trouble(self) -> str:
+        try:
+            await self._parts.store.check()
+        except Unavailable as error:
+            return error.message
+        return ""
 
     async def ready(self) -> None:
         if not self._facts.observed_ok:

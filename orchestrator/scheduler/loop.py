@@ -147,11 +147,13 @@ class Loop:
             await self._sleep(wake_at)
 
     async def look(self) -> float | None:
-        """One look: outcomes, folders, observation, plan, operations, routes. When to look again at the latest."""
+        """One look: observation, outcomes, folders, plan, operations, routes. When to look again at the latest."""
         async with self.lock:
             began = self._clock.now()
-            await self._take_outcomes()
-            wake = [await self._read_folders(), await self._observe(), await self._take_probes()]
+            known = len(self._outcomes)
+            wake = [await self._observe(), await self._take_probes()]  # first: what is down is out, store or no store
+            await self._take_outcomes(known)
+            wake.append(await self._read_folders())
             await self._tell_routings()
             made = plan(self.facts.world(), self._clock.now())
             for operation in made.operations:
@@ -189,10 +191,10 @@ class Loop:
 
     # --- steps of a look --------------------------------------------------------------------------------------------
 
-    async def _take_outcomes(self) -> None:
-        while self._outcomes:
-            outcome = self._outcomes[0]
-            await self._take(outcome)
+    async def _take_outcomes(self, count: int) -> None:
+        """Those that came before the world was observed: what began since is not in that picture."""
+        for _ in range(count):
+            await self._take(self._outcomes[0])
             self._outcomes.pop(0)
 
     async def _take(self, outcome: Outcome) -> None:
@@ -291,11 +293,17 @@ class Loop:
     async def _tell_routings(self) -> None:
         """Statuses are derived; what is told, and stored with the facts behind it, is that they changed."""
         for routing in list(self.facts.routings.values()):
-            status = routing_status(routing)
-            if self._is_news(routing.id, status) and status in (RoutingStatus.HEALTHY, RoutingStatus.UNHEALTHY):
+            status, seen = routing_status(routing), routing.observed
+            news = self._is_news(routing.id, status)
+            if not news or seen is None or seen.state == "exited":
+                continue  # the end of what had run is told for itself
+            if status is RoutingStatus.HEALTHY:
                 await self.facts.put_routing(routing)
-                cause = routing.probe.last_message if status is RoutingStatus.UNHEALTHY else _took(routing)
-                await self._emit_of(f"routing.{status.lower()}", routing, cause)
+                await self._emit_of("routing.healthy", routing, _took(routing))
+            elif status is RoutingStatus.UNHEALTHY:
+                await self.facts.put_routing(routing)
+                paused = "its container is paused" if seen.state == "paused" else ""
+                await self._emit_of("routing.unhealthy", routing, paused or routing.probe.last_message)
 
     async def _tell_services(self) -> None:
         by_service = self.facts.by_service()

@@ -71,6 +71,10 @@ def free_port() -> int:
     raise AssertionError("no free port")
 
 
+def environ_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/environ").read_text("utf-8", "replace")
+
+
 def echo(
     name: str = "echo",
     *,

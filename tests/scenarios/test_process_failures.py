@@ -7,10 +7,9 @@ import itertools
 import os
 import socket
 import time
-from pathlib import Path
 from typing import Any
 
-from harness import Daemon, echo, free_port, until
+from harness import Daemon, echo, environ_of, free_port, until
 
 from orchestrator.core.state import ServiceStatus
 from orchestrator.core.views import ExplainView
@@ -285,10 +284,6 @@ async def test_a_routing_that_dies_is_out_of_rotation_and_replaced_at_once(daemo
     assert time.monotonic() - began < 1.0, "seconds until it is out of rotation"
     assert {(await daemon.ask("echo", header=header))[1]["routing"] for _ in range(6)} == {second}
     await until(lambda: replaced(daemon, first), 5)
-
-
-def environ_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/environ").read_text("utf-8", "replace")
 
 
 async def gone(daemon: Daemon, routing: str) -> bool:
