@@ -127,13 +127,13 @@ class _Stop:
 
 
 async def _running(embedded: Embedded) -> Mapping[str, int]:
-    """Service to how many of its routings there are; none where the daemon does not say within 2 s."""
+    """Service to how many of its routings the runtime has; none where the daemon does not say within 2 s."""
     from orchestrator.client import Client, find_daemon
 
     daemon = find_daemon(environ={"ORCHESTRATOR_CONFIG": str(embedded.config)})
     async with Client(daemon.url, daemon.token, timeout=2) as client:
         with suppress(OrchestratorError):
-            return Counter(r.service for r in await client.routings() if r.status != "FAILED_TO_START")
+            return Counter(r.service for r in await client.routings() if r.runtime_id)
     return {}
 
 

@@ -81,7 +81,9 @@ class SmallControl:
 
     async def status(self) -> StatusView:
         self._note("status")
-        return StatusView(version="1.2.3", runtime="memory", services={"HEALTHY": 1}, uptime=12.5)
+        return StatusView(
+            version="1.2.3", runtime="memory", services={"HEALTHY": 1}, uptime=12.5, gateway={"state": "up"}
+        )
 
     async def ready(self) -> None:
         if not self.is_ready:

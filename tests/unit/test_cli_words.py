@@ -244,6 +244,7 @@ def listening(port: int) -> socket.socket:
 
 def test_embedded_defaults(models: Path, tmp_path: Path, free_port: Callable[[], int]) -> None:
     told = {"ORCHESTRATOR_API__LISTEN": f"127.0.0.1:{free_port()}", "ORCHESTRATOR_GATEWAY__LISTEN": "127.0.0.1:0"}
+    told["ORCHESTRATOR_DOCKER__HOST"] = "unix:///nowhere.sock"
     made = embed([models, models / "echo"], state_dir=tmp_path / "state", runtime=None, config=None, environ=told)
     assert (made.settings.runtime, made.settings.docker.pull) == ("auto", "never")
     assert (made.settings.models_dirs, made.folders, made.notes) == ((models,), (models / "echo",), ())

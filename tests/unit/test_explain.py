@@ -77,7 +77,7 @@ CHAINS: dict[str, tuple[tuple[Cause, ...], list[str], str]] = {
     "healthy, file broken": (
         told(service(problems=(WRONG,)), HEALTHY),
         ["definition_invalid"],
-        "revision 3 keeps running",
+        "the last good revision keeps running",
     ),
     "invalid": (told(service(problems=(WRONG,))), ["definition_invalid"], "model-definition.yml:7:5: error: models[0]"),
     "warnings are no cause": (told(service(problems=(replace(WRONG, severity="warning"),))), ["pending"], ""),
@@ -151,6 +151,18 @@ CHAINS: dict[str, tuple[tuple[Cause, ...], list[str], str]] = {
     ),
     "cleared": (told(service(cleared_at=995.0), failed("exited")), ["pending"], ""),
     "another revision's": (told(service(), replace(failed("exited"), revision="old")), ["pending"], ""),
+    "rolling over": (
+        told(service(), replace(HEALTHY, id="a", revision="old"), routing()),
+        ["rolling_over", "loading"],
+        "until it is HEALTHY 1 routing of an older one goes on",
+    ),
+    "rollover fails": (
+        told(
+            service(attempts=Attempts(REVISION, 1, 999.5)), replace(HEALTHY, id="a", revision="old"), failed("exited")
+        ),
+        ["rolling_over", "exited", "back_off"],
+        "revision 3 takes over",
+    ),
     "died after HEALTHY": (told(service(), replace(failed("exited"), probe=SICK)), ["exited"], ""),
     "died long ago": (told(service(), replace(failed("exited", at=100.0), probe=SICK)), ["pending"], ""),
     "sick, then failed, then new": (
