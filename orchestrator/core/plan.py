@@ -151,7 +151,8 @@ def _exit(routing: Routing, now: float) -> Failure:
     assert seen is not None
     if routing.lost_with_engine:
         return Failure("engine_lost", "it ended together with the container engine", now, counts=False)
-    what = "it was killed for lack of memory" if seen.oom else f"it ended with exit code {seen.exit_code}"
+    ended = f"it ended with exit code {seen.exit_code}" if seen.exit_code is not None else "it ended, nobody saw how,"
+    what = "it was killed for lack of memory" if seen.oom else ended
     since = routing.probe.healthy_since
     long_enough = since is not None and (seen.finished_at or now) - since >= backoff.LONG_ENOUGH
     when = "after it had been HEALTHY" if routing.probe.passed_once else "before its first pass"
@@ -269,7 +270,7 @@ def _start_cause(service: Service, routings: Sequence[Routing]) -> str:
     if any(r.revision != service.revision and is_live(r) for r in routings):
         return f"revision {service.revision_number} takes over"
     last = max((r.failure for r in routings if r.failure is not None), key=lambda f: f.at, default=None)
-    if last is not None and last.at > service.cleared_at:
+    if last is not None and last.at > max(service.cleared_at, *(r.created_at for r in routings)):
         return f"replaces one that failed: {last.message}"
     return f"{service.desired} wanted"
 

@@ -21,6 +21,7 @@ from orchestrator.core.operations import (
 )
 from orchestrator.core.spec import RoutingSpec, ServiceSpec
 from orchestrator.core.state import Attempts, Group, Observed, ProbeState, Reservation, Routing, Service, World
+from orchestrator.core.status import is_live
 
 
 def spec(name: str = "echo", *, desired: int = 1, image: str = "i:1", **more: Any) -> ServiceSpec:
@@ -135,7 +136,8 @@ class Simulator:
         routings = dict(self.world.routings)
         for one in self.world.routings.values():
             of = self.world.services.get(one.service_id)
-            if one.busy == "start" and of is not None:
+            loads = not one.probe.passed_once and one.observed is not None and one.observed.state == "running"
+            if of is not None and is_live(one) and (one.busy == "start" or loads):
                 up = routing(of, one.id, "healthy", now, revision=one.revision, reservation=one.reservation)
                 routings[one.id] = replace(up, created_at=one.created_at)
         self.world = replace(self.world, routings=routings)
