@@ -61,7 +61,7 @@ LOG_SYMPTOMS = (
     ),
     _symptom(
         "log_module_missing",
-        r"(?:ModuleNotFoundError|ImportError): No module named ['\"]?([\w.]+)",
+        r"(?:ModuleNotFoundError|ImportError|python[\d.]*): No module named ['\"]?([\w.]+)",
         "the Python module {0} is not installed",
         "use an image that has it, or install it by a run_command action (pip install …)",
     ),

@@ -35,8 +35,8 @@ async def open_runtime(settings: Settings, installation: str, state_dir: Path) -
     try:
         docker = _docker(settings, installation, state_dir)
         info = await docker.info()
-    except (OrchestratorError, ImportError) as error:
+    except (OrchestratorError, ImportError):
         if docker is not None:
             await docker.close()
-        return ProcessRuntime(installation, state_dir), f"no Docker Engine answers ({error})"
+        return ProcessRuntime(installation, state_dir), "no Docker Engine answers; `orchestrator doctor` says more"
     return docker, f"a Docker Engine answers ({info.version})"

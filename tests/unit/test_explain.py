@@ -219,6 +219,7 @@ LOGS = {
     "OSError: [Errno 28] No space left on device": "log_no_space",
     "MemoryError": "log_host_memory",
     "ModuleNotFoundError: No module named 'vllm.entry'": "log_module_missing",
+    "/usr/bin/python3.11: No module named vllm": "log_module_missing",
     "KeyError: 'HF_TOKEN'": "log_environ_missing",
     "OSError: [Errno 98] Address already in use": "log_address_in_use",
     "GatedRepoError: 403 Client Error.": "log_model_download",
