@@ -64,16 +64,19 @@ class HAProxyGateway:
         async with self._one:
             if await self._answers():
                 return
-            if not self._settings.managed:
-                raise Unavailable("cannot reach the gateway: its unit does not run", hint="start the gateway's unit")
             self._failed = ("", "")
-            await asyncio.to_thread(starting.launch, self._settings, self._files, self._secrets())
-            deadline = time.monotonic() + START_LIMIT
-            while not await self._answers():
-                if time.monotonic() > deadline:
-                    raise Unavailable(f"cannot start the gateway: no answer within {START_LIMIT:g} s")
-                await asyncio.sleep(0.02)
+            if self._settings.managed:
+                await asyncio.to_thread(starting.launch, self._settings, self._files, self._secrets())
+            await self._await_answer()
             LOG.info("gateway.started", listen=self._settings.listen)
+
+    async def _await_answer(self) -> None:
+        deadline = time.monotonic() + START_LIMIT
+        while not await self._answers():
+            if time.monotonic() > deadline:
+                hint = "see `orchestrator doctor`" if self._settings.managed else "start the gateway's own unit"
+                raise Unavailable(f"cannot reach the gateway: no answer within {START_LIMIT:g} s", hint=hint)
+            await asyncio.sleep(0.02)
 
     async def _answers(self) -> bool:
         try:

@@ -22,6 +22,8 @@ USE_EXPIRY = 600
 MAX_RELOADS = 30
 """Reloads that a worker with open streams outlives; more of them would cost 30 MB each."""
 LONGEST_TOKEN = 8192
+SERVER_OPTIONS = "pool-purge-delay 1s"
+"""Idle connections go long before a model server closes them just as the next request is on its way."""
 _OWN_PORT = re.compile(r"^  bind \S*:([0-9]+) # own$", re.MULTILINE)
 
 
@@ -116,6 +118,7 @@ def render(wanted: Structure, servers: Mapping[tuple[str, str], Member]) -> str:
         use_expiry=USE_EXPIRY,
         longest_token=LONGEST_TOKEN,
         never=NEVER,
+        options=SERVER_OPTIONS,
         backends=[
             {"name": b.name, "balance": b.balance, "retry": b.retry, "servers": by_backend.get(b.name, ())}
             for b in wanted.backends

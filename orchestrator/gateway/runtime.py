@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from orchestrator.gateway.render import MAPS, USE_EXPIRY, Member, bind
+from orchestrator.gateway.render import MAPS, SERVER_OPTIONS, USE_EXPIRY, Member, bind
 
 PREFIX = "svc_"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -110,7 +110,8 @@ def commands(
 def _bring(server: Running | None, member: Member) -> list[str]:
     name = f"{member.backend}/{member.name}"
     if server is None:
-        return [f"add server {name} {member.address} weight {member.weight}", f"enable server {name}"]
+        added = f"add server {name} {member.address} weight {member.weight} {SERVER_OPTIONS}"
+        return [added, f"enable server {name}"]
     lines = []
     if server.member.address != member.address:
         host, port = member.address.rsplit(":", 1)

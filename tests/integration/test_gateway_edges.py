@@ -217,19 +217,23 @@ async def test_a_state_dir_with_a_long_or_odd_path_works(tmp_path: Path, free_po
     shutil.rmtree(sockets)
 
 
-async def test_a_gateway_with_a_unit_of_its_own(tmp_path: Path, free_port: Callable[[], int]) -> None:
+async def test_a_gateway_with_a_unit_of_its_own(
+    tmp_path: Path, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`managed = false`: another starts and ends it; the daemon only tells it what to serve."""
     real = Box(tmp_path, free_port(), managed=False)
-    with pytest.raises(Unavailable, match="unit"):
-        await real.gateway.start()
+    with monkeypatch.context() as soon:
+        soon.setattr("orchestrator.gateway.haproxy.START_LIMIT", 0.1)
+        with pytest.raises(Unavailable) as refused:
+            await real.gateway.start()
+    assert "unit" in refused.value.hint
     write_initial(real.settings, tmp_path, real.ring.signing_keys)
     argv = command(real.settings, tmp_path)
     quiet = asyncio.subprocess.DEVNULL
     unit = await asyncio.create_subprocess_exec(*argv, stdout=quiet, stderr=quiet)
     try:
-        await until(lambda: _listens(real.port))
-        assert (await real.ask("/-/healthy")).json == {"healthy": True}
         await real.gateway.start()
+        assert (await real.ask("/-/healthy")).json == {"healthy": True}
         async with model_servers("r1") as (server,):
             assert await real.serve(route("echo", server))
             config = write_initial(real.settings, tmp_path, real.ring.signing_keys)
@@ -270,3 +274,36 @@ async def test_without_keys_everything_is_closed(tmp_path: Path, free_port: Call
             assert (await real.ask("/inference/echo/", real.bearer())).code == "token_invalid"
     finally:
         await real.gateway.stop()
+
+
+async def test_a_connection_remembers_only_what_it_verified(real: Box) -> None:
+    """What is known of a token on a connection counts for the same bytes only, and never longer than the token."""
+    async with model_servers("r1") as (server,):
+        await real.serve(route("echo", server), route("other", server), route("public", server, open_to_public=True))
+        echo = {"Authorization": f"Bearer {real.token('a', 'echo')}"}
+        other = {"Authorization": f"Bearer {real.token('b', 'other')}"}
+        read = {"Authorization": f"Bearer {real.token('c', 'echo', scope='read')}"}
+        brief = {"Authorization": f"Bearer {real.token('d', 'echo', ends_in=1.5)}"}
+        forged = {"Authorization": echo["Authorization"][:-4] + "AAAA"}
+        async with real.client() as client:
+            for _ in range(2):
+                assert (await client.ask("/inference/echo/", echo)).status == 200
+                assert (await client.ask("/inference/other/", echo)).code == "token_other_service"
+                assert (await client.ask("/inference/echo/", forged)).code == "token_invalid"
+                assert (await client.ask("/inference/echo/", other)).code == "token_other_service"
+                assert (await client.ask("/inference/other/", other)).status == 200
+                assert (await client.ask("/inference/echo/", read)).code == "token_scope"
+                assert (await client.ask("/inference/echo/")).code == "token_missing"
+                seen = (await client.ask("/inference/public/", other)).json["headers"]
+                assert "authorization" not in seen
+                seen = (await client.ask("/inference/public/", forged)).json["headers"]
+                assert "authorization" in seen
+            assert (await client.ask("/inference/echo/", brief)).status == 200
+            await until(lambda: _refused(client, brief, "token_expired"))
+            await real.gateway.revoke({"a": 1e12})
+            assert (await client.ask("/inference/echo/", echo)).code == "token_revoked"
+
+
+async def _refused(client: Client, header: dict[str, str], code: str) -> bool:
+    answer = await client.ask("/inference/echo/", header)
+    return answer.status == 401 and answer.code == code

@@ -81,7 +81,7 @@ def test_a_routing_comes_before_another_goes() -> None:
     before = Route("echo", "serving", servers=(server("old"),))
     after = Route("echo", "serving", servers=(server("new"), server("old", draining=True)))
     assert commands(before, after) == [
-        "add server svc_echo/new 10.0.0.1:80 weight 1",
+        "add server svc_echo/new 10.0.0.1:80 weight 1 pool-purge-delay 1s",
         "enable server svc_echo/new",
         "set server svc_echo/old weight 0",
     ]
