@@ -132,14 +132,16 @@ class Simulator:
         self.world = replace(self.world, services=services, routings=routings)
 
     def finish(self, now: float) -> None:
-        """All starts under way succeed and pass their check."""
+        """All starts under way succeed, what runs passes its check, and what is paused fails it."""
         routings = dict(self.world.routings)
         for one in self.world.routings.values():
-            of = self.world.services.get(one.service_id)
-            loads = not one.probe.passed_once and one.observed is not None and one.observed.state == "running"
+            of, state = self.world.services.get(one.service_id), one.observed.state if one.observed else ""
+            loads = not one.probe.passed_once and state == "running"
             if of is not None and is_live(one) and (one.busy == "start" or loads):
                 up = routing(of, one.id, "healthy", now, revision=one.revision, reservation=one.reservation)
                 routings[one.id] = replace(up, created_at=one.created_at)
+            elif state == "paused" and one.probe.healthy:
+                routings[one.id] = replace(one, probe=replace(one.probe, healthy=False, unhealthy_since=now))
         self.world = replace(self.world, routings=routings)
 
     def interrupt(self) -> None:
