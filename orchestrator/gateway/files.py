@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Mapping
@@ -41,6 +42,11 @@ class Files:
     @property
     def onward(self) -> Path:
         return self.sockets / "onward.sock"
+
+    def drop_sockets(self) -> None:
+        """After HAProxy ended: nothing of it stays behind in a shared folder."""
+        if self.sockets != self.folder:
+            shutil.rmtree(self.sockets, ignore_errors=True)
 
     def map(self, name: str) -> Path:
         return self.folder / MAPS / f"{name}.map"

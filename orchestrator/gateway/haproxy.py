@@ -66,6 +66,7 @@ class HAProxyGateway:
                 return
             self._failed = ("", "")
             if self._settings.managed:
+                files(self._state_dir)  # made again where something cleaned them away
                 await asyncio.to_thread(starting.launch, self._settings, self._files, self._secrets())
             await self._await_answer()
             LOG.info("gateway.started", listen=self._settings.listen)
@@ -102,6 +103,7 @@ class HAProxyGateway:
             return
         async with self._one:
             await asyncio.to_thread(process.end, self._files)
+            self._files.drop_sockets()
 
     async def close(self) -> None:
         """Nothing is held: every question is a connection of its own."""
