@@ -136,14 +136,16 @@ class Tries:
     async def _probe(self, unit: str, spec: ServiceSpec, tell: Tell) -> None:
         """Until the first pass. Raises `RuntimeFailure` when it ends before, or at start_timeout."""
         started, state = self._clock.now(), ProbeState()
-        while not state.passed_once:
+        while True:
             seen = await self._observed(unit)
             target = Target(unit, seen.host, seen.port, spec.health, started)
             result = await self._prober.probe(target, owned=True)
             if result.message != state.last_message:
                 tell("probe", "passed" if result.ok else "info", result.message)
             state = fold(state, result, spec.health, started)
-            if not state.passed_once and self._clock.now() - started > spec.start_timeout:
+            if state.passed_once:
+                return
+            if self._clock.now() - started > spec.start_timeout:
                 text = f"not HEALTHY within {spec.start_timeout:g} s: {state.last_message}"
                 raise RuntimeFailure(text, code="start_timeout")
             await asyncio.sleep(gap(state, spec.health, started, self._clock.now()) or 0)

@@ -7,7 +7,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
+from docker_host import DockerDaemon
 from harness import Daemon
 
 FAILED = pytest.StashKey[bool]()
@@ -43,3 +45,32 @@ async def daemons(
 async def daemon(daemons: Callable[..., Awaitable[Daemon]]) -> Daemon:
     """A daemon on the process runtime."""
     return await daemons()
+
+
+@pytest.fixture
+async def docker_daemons(
+    request: pytest.FixtureRequest,
+    engine: docker.DockerClient,  # noqa: ARG001
+    tmp_path: Path,
+    artifacts: Path,
+) -> AsyncIterator[Callable[..., Awaitable[DockerDaemon]]]:
+    """A function that starts a daemon on the Docker runtime; keywords as of `DockerDaemon`."""
+    async with AsyncExitStack() as stack:
+        started: list[DockerDaemon] = []
+
+        async def start(**options: Any) -> DockerDaemon:
+            daemon = DockerDaemon(tmp_path, artifacts, **options)
+            started.append(daemon)
+            await stack.enter_async_context(daemon)
+            return daemon
+
+        yield start
+        if request.node.stash.get(FAILED, False):
+            for daemon in started:
+                daemon.save()
+
+
+@pytest.fixture
+async def docker_daemon(docker_daemons: Callable[..., Awaitable[DockerDaemon]]) -> DockerDaemon:
+    """A daemon on the machine's engine, with the Python image for whoever names none."""
+    return await docker_daemons()

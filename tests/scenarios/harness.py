@@ -134,7 +134,12 @@ class Daemon:
     # --- its life
 
     async def __aenter__(self) -> Daemon:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            self.save()
+            await self.end_everything()
+            raise
         return self
 
     async def __aexit__(
