@@ -24,6 +24,7 @@ from orchestrator.app.logs import Logs
 from orchestrator.app.tries import Tries
 from orchestrator.auth import KeyRing, admin_token
 from orchestrator.core.errors import OrchestratorError, Unavailable
+from orchestrator.core.granting import CONTAINER_RUNTIMES
 from orchestrator.core.ports import Gateway, Runtime, RuntimeInfo
 from orchestrator.executor import Executor, Launcher
 from orchestrator.gateway import HAProxyGateway
@@ -98,14 +99,14 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
             clock,
             resource_groups(settings.resource_groups, info.capacity),
             shared_ports=runtime.exclusive_ports,
-            needs_image=runtime.name == "docker",
+            needs_image=runtime.name in CONTAINER_RUNTIMES,
         )
         await facts.load()
         launcher = Launcher(runtime, settings.secrets_path)
         executor = Executor(runtime, gateway, launcher, clock, journal.emit)
         reader = FolderReader(settings, runtime.name, facts, journal, clock)
         metrics = Metrics(__version__)
-        loop = Loop(facts, reader, runtime, gateway, executor, journal, clock, metrics.looked)
+        loop = Loop(facts, reader, runtime, gateway, executor, journal, clock, metrics)
         tries = Tries(settings, runtime, launcher, loop.prober, clock, loop.tries, facts.world)
         LOG.info("daemon.started", pid=os.getpid(), runtime=runtime.name, why=reason, state_dir=str(settings.state_dir))
         yield Parts(

@@ -61,8 +61,9 @@ class RoutingSpec(Part):
 
     @cached_property
     def revision(self) -> str:
-        """Twelve hex digits that are equal exactly where what runs is equal."""
-        return digest(self.model_dump(mode="json"))
+        """Twelve hex digits that are equal exactly where what runs is equal. Defaults are left out, so that a field
+        that a later version adds changes no revision."""
+        return digest(self.model_dump(mode="json", exclude_defaults=True))
 
     def __copy__(self) -> Self:
         """`model_copy` changes fields of the copy: it must not inherit the revision that was computed before."""

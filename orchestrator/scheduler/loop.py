@@ -6,47 +6,33 @@ One writer: everything that changes facts runs under `lock`, one look or one req
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, assert_never
-from uuid import uuid4
+from typing import Any, Protocol
 
 import structlog
 
-from orchestrator.core import backoff
 from orchestrator.core.errors import OrchestratorError, Unavailable
 from orchestrator.core.health import ProbeResult, fold
-from orchestrator.core.operations import (
-    Drain,
-    Fail,
-    Forget,
-    ForgetService,
-    Operation,
-    RemoveOrphan,
-    ResetAttempts,
-    StartRouting,
-    Stop,
-    Wait,
-)
 from orchestrator.core.plan import plan
 from orchestrator.core.ports import Clock, Gateway, Runtime
 from orchestrator.core.routes import RouteTable
-from orchestrator.core.state import Attempts, Failure, ProbeState, Routing, RoutingStatus, Service
-from orchestrator.core.status import is_live, is_up, routing_status, service_status
+from orchestrator.core.state import ProbeState, Routing
+from orchestrator.core.status import is_live, is_up
 from orchestrator.core.table import routes
-from orchestrator.executor import Created, Ended, Executor, Outcome, Recorded, Started, StartFailed
+from orchestrator.executor import Executor
 from orchestrator.scheduler.facts import Facts
 from orchestrator.scheduler.journal import Journal
 from orchestrator.scheduler.prober import Prober, Target
 from orchestrator.scheduler.reader import FolderReader
+from orchestrator.scheduler.telling import Telling
+from orchestrator.scheduler.work import Work
 
 LOG = structlog.get_logger("orchestrator")
 LONGEST_SLEEP = 10.0
 """Seconds; also feeds the watchdog."""
 RETRY = 0.5
 """Seconds until the next look where something did not answer."""
-UNTOLD = ""
-"""In place of the status of what was there before this daemon: what was told of it is in the event log already."""
 
 
 @dataclass(slots=True)
@@ -61,6 +47,14 @@ class Seen:
     operations: int = 0
 
 
+class Watch(Protocol):
+    """Who counts what the loop does (the metrics)."""
+
+    def looked(self, seconds: float) -> None: ...
+    def applied(self, operation: str, result: str) -> None: ...
+    def observe_failed(self) -> None: ...
+
+
 class Loop:
     def __init__(
         self,
@@ -71,7 +65,7 @@ class Loop:
         executor: Executor,
         journal: Journal,
         clock: Clock,
-        looked: Callable[[float], None] = lambda _seconds: None,
+        watch: Watch,
     ) -> None:
         self.facts = facts
         self.lock = asyncio.Lock()
@@ -82,20 +76,18 @@ class Loop:
         self._folders = folders
         self._runtime = runtime
         self._gateway = gateway
-        self._executor = executor
         self._journal = journal
         self._clock = clock
-        self._looked = looked
+        self._watch = watch
         self.prober = Prober(runtime, clock, self._on_probe)
         self._wake = asyncio.Event()
         self._rescan = True
         self._republish = True
         self._published: RouteTable | None = None
-        self._outcomes: list[Outcome] = []
         self._probed: dict[str, ProbeState] = {}
         """Of routings that became HEALTHY or UNHEALTHY since the last look."""
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._shown: dict[str, str] = dict.fromkeys([*facts.services, *facts.routings], UNTOLD)
+        self._work = Work(facts, executor, journal, clock, self.wake, self.rescan, watch.applied)
+        self._telling = Telling(facts, journal)
 
     # --- what wakes it ----------------------------------------------------------------------------------------------
 
@@ -150,22 +142,22 @@ class Loop:
         """One look: observation, outcomes, folders, plan, operations, routes. When to look again at the latest."""
         async with self.lock:
             began = self._clock.now()
-            known = len(self._outcomes)
+            known = self._work.outcomes
             wake = [await self._observe(), await self._take_probes()]  # first: what is down is out, store or no store
-            await self._take_outcomes(known)
+            await self._work.take_outcomes(known)
             wake.append(await self._read_folders())
-            await self._tell_routings()
+            await self._telling.routings()
             made = plan(self.facts.world(), self._clock.now())
             for operation in made.operations:
-                await self._apply(operation)
+                await self._work.apply(operation)
             wake += [made.wake_at, await self._publish(), await self._count_sessions()]
-            await self._tell_services()
+            await self._telling.services()
             self.prober.sync(self._targets())
             self.seen.looks += 1
             self.seen.operations += len(made.operations)
             self.seen.last_seconds = self._clock.now() - began
             self.seen.store_error = ""
-        self._looked(self.seen.last_seconds)
+        self._watch.looked(self.seen.last_seconds)
         return min((w for w in wake if w is not None), default=None)
 
     async def look_now(self) -> None:
@@ -175,9 +167,7 @@ class Loop:
 
     async def close(self) -> None:
         """End the probes and whatever is under way; routings and gateway stay."""
-        for task in list(self._tasks.values()):
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await self._work.close()
         await self.prober.close()
 
     async def _sleep(self, wake_at: float | None) -> None:
@@ -190,33 +180,6 @@ class Loop:
             pass
 
     # --- steps of a look --------------------------------------------------------------------------------------------
-
-    async def _take_outcomes(self, count: int) -> None:
-        """Those that came before the world was observed: what began since is not in that picture."""
-        for _ in range(count):
-            await self._take(self._outcomes[0])
-            self._outcomes.pop(0)
-
-    async def _take(self, outcome: Outcome) -> None:
-        routing = self.facts.routings.get(outcome.routing)
-        if routing is None:
-            return
-        match outcome:
-            case Created(at=at):
-                routing = replace(routing, unit_created_at=at)
-            case Started(at=at):
-                routing = replace(routing, started_at=at, busy="")
-            case StartFailed(failure=failure):
-                routing = replace(routing, outcome=failure, busy="")
-            case Recorded(log_tail=tail):
-                known = routing.failure
-                failure_with_log = replace(known, log_tail=known.log_tail or tail) if known else None
-                routing = replace(routing, failure=failure_with_log, busy="")
-            case Ended():
-                routing = replace(routing, busy="")
-            case _:
-                assert_never(outcome)
-        await self.facts.put_routing(routing)
 
     async def _read_folders(self) -> float | None:
         if self._rescan or self._folders.due(self._clock.now()):
@@ -234,11 +197,12 @@ class Loop:
                 await self._journal.emit("engine.lost", "", "", error.message, {"hint": error.hint})
             self.facts.observed_ok = False
             self.seen.engine_error = error.message
+            self._watch.observe_failed()
             return self._clock.now() + RETRY
         if came_back:
             await self._journal.emit("engine.observed", "", "", f"{len(seen)} of this installation are there", {})
         self.seen.engine_error = ""
-        self.facts.observe(seen, came_back, [*self.tries, *self._tasks])
+        self.facts.observe(seen, came_back, [*self.tries, *self._work.under_way])
         return None
 
     async def _take_probes(self) -> float | None:
@@ -290,35 +254,6 @@ class Loop:
             self.facts.routings[routing.id] = replace(routing, sessions=sessions.get(routing.id, 0))
         return self._clock.now() if any(not sessions.get(r.id, 0) for r in draining) else None
 
-    async def _tell_routings(self) -> None:
-        """Statuses are derived; what is told, and stored with the facts behind it, is that they changed."""
-        for routing in list(self.facts.routings.values()):
-            status, seen = routing_status(routing), routing.observed
-            news = self._is_news(routing.id, status)
-            if not news or seen is None or seen.state == "exited":
-                continue  # the end of what had run is told for itself
-            if status is RoutingStatus.HEALTHY:
-                await self.facts.put_routing(routing)
-                await self._emit_of("routing.healthy", routing, _took(routing))
-            elif status is RoutingStatus.UNHEALTHY:
-                await self.facts.put_routing(routing)
-                paused = "its container is paused" if seen.state == "paused" else ""
-                await self._emit_of("routing.unhealthy", routing, paused or routing.probe.last_message)
-
-    async def _tell_services(self) -> None:
-        by_service = self.facts.by_service()
-        for service in self.facts.services.values():
-            status = service_status(service, by_service.get(service.id, ()))
-            if self._is_news(service.id, status):
-                await self._journal.emit("service.status", service.name, "", status, {"desired": service.desired})
-        self._shown = {i: s for i, s in self._shown.items() if i in self.facts.services or i in self.facts.routings}
-
-    def _is_news(self, id: str, status: str) -> bool:
-        before = self._shown.get(id)
-        if before != UNTOLD or self.facts.observed_ok:
-            self._shown[id] = status
-        return before not in (status, UNTOLD)
-
     def _targets(self) -> dict[str, tuple[Target, Any]]:
         found = {}
         for routing in self.facts.routings.values():
@@ -329,118 +264,3 @@ class Loop:
                 target = Target(routing.id, seen.host, seen.port, service.spec.health, routing.started_at)
                 found[routing.id] = (target, routing.probe)
         return found
-
-    # --- operations -------------------------------------------------------------------------------------------------
-
-    async def _apply(self, operation: Operation) -> None:
-        match operation:
-            case StartRouting():
-                await self._start(operation)
-            case Wait():
-                await self._wait(operation)
-            case Drain(routing=routing_id, cause=cause):
-                await self._drain(self.facts.routings[routing_id], cause)
-            case Stop(routing=routing_id, grace=grace):
-                routing = replace(self.facts.routings[routing_id], busy="stop")
-                self.facts.routings[routing_id] = routing
-                self._spawn(routing_id, self._executor.end(routing, grace))
-            case Fail():
-                await self._fail(operation)
-            case Forget(routing=routing_id, cause=cause):
-                await self._forget(self.facts.routings[routing_id], cause)
-            case ForgetService(service=service_id, cause=cause):
-                await self._forget_service(self.facts.services[service_id], cause)
-            case RemoveOrphan(observed=observed, cause=cause):
-                await self._journal.emit("orphan.removing", observed.service, observed.routing, cause, {})
-                self._spawn(observed.routing, self._orphan(observed.routing))
-            case ResetAttempts(service=service_id):
-                await self.facts.put_service(replace(self.facts.services[service_id], attempts=Attempts()))
-            case _:
-                assert_never(operation)
-
-    async def _start(self, operation: StartRouting) -> None:
-        service = self.facts.services[operation.service]
-        waiting = self.facts.routings.get(operation.routing)
-        routing = waiting or self._new(service, operation.revision, operation.cause)
-        routing = replace(routing, reservation=operation.reservation, wait_cause="", cause=operation.cause)
-        routing = await self.facts.put_routing(replace(routing, created_at=self._clock.now(), busy="start"))
-        await self._emit_of("routing.starting", routing, operation.cause)
-        self._spawn(routing.id, self._executor.start(routing, service.spec, self._note))
-
-    async def _wait(self, operation: Wait) -> None:
-        service = self.facts.services[operation.service]
-        waiting = self.facts.routings.get(operation.routing)
-        routing = waiting or self._new(service, operation.revision, operation.cause)
-        await self.facts.put_routing(replace(routing, wait_cause=operation.cause, cause=operation.cause))
-        await self._emit_of("routing.waiting", routing, operation.cause)
-
-    def _new(self, service: Service, revision: str, cause: str) -> Routing:
-        return Routing(uuid4().hex[:12], service.id, service.name, revision, self._clock.now(), cause)
-
-    async def _drain(self, routing: Routing, cause: str) -> None:
-        await self.facts.put_routing(replace(routing, stopping_since=self._clock.now(), stop_cause=cause))
-        await self._emit_of("routing.draining", routing, cause)
-        if routing.busy == "start":
-            self._tasks[routing.id].cancel()
-
-    async def _fail(self, operation: Fail) -> None:
-        routing, failure = self.facts.routings[operation.routing], operation.failure
-        routing = await self.facts.put_routing(replace(routing, failure=failure, outcome=None, busy="fail"))
-        service = self.facts.services[routing.service_id]
-        if failure.counts:
-            attempts = backoff.failed(service.attempts, service.revision, failure.at)
-            service = await self.facts.put_service(replace(service, attempts=attempts))
-        detail = {"code": failure.code, "exit_code": failure.exit_code, "oom": failure.oom, "hint": failure.hint}
-        kind = "routing.died" if routing.probe.passed_once else "routing.failed"
-        await self._emit_of(kind, routing, failure.message, {k: v for k, v in detail.items() if v not in (None, "")})
-        self._spawn(routing.id, self._executor.fail(routing, service.spec))
-
-    async def _forget(self, routing: Routing, cause: str) -> None:
-        await self.facts.forget_routing(routing.id)
-        if routing.failure is None:
-            await self._emit_of("routing.gone", routing, cause)
-
-    async def _forget_service(self, service: Service, cause: str) -> None:
-        await self.facts.forget_service(service.id)
-        await self._journal.emit("service.gone", service.name, "", cause, {"id": service.id})
-        self.rescan()
-
-    async def _orphan(self, unit: str) -> Outcome:
-        await self._executor.remove(unit, 0.0)
-        return Ended(unit)
-
-    # --- tasks ------------------------------------------------------------------------------------------------------
-
-    def _note(self, outcome: Outcome) -> None:
-        self._outcomes.append(outcome)
-        self.wake()
-
-    def _spawn(self, routing_id: str, work: Coroutine[Any, Any, Outcome]) -> None:
-        """Run it beside the loop; what comes of it, an unexpected error too, is an outcome for the next look."""
-
-        async def guarded() -> None:
-            try:
-                outcome = await work
-            except asyncio.CancelledError:
-                outcome = Ended(routing_id)
-            except Exception as error:
-                LOG.exception("operation.broke", routing=routing_id)
-                text = f"cannot carry it out: {type(error).__name__}: {error}"
-                outcome = StartFailed(routing_id, Failure("internal", text, self._clock.now()))
-            self._tasks.pop(routing_id, None)
-            self._note(outcome)
-
-        task = asyncio.create_task(guarded(), name=f"operation:{routing_id}")
-        self._tasks[routing_id] = task
-
-    async def _emit_of(
-        self, kind: str, routing: Routing, cause: str, detail: Mapping[str, object] | None = None
-    ) -> None:
-        await self._journal.emit(kind, routing.service, routing.id, cause, dict(detail or {}))
-
-
-def _took(routing: Routing) -> str:
-    """How long it took from its creation to HEALTHY."""
-    if routing.probe.healthy_since is None or routing.unit_created_at is None:
-        return "passed"
-    return f"passed {routing.probe.healthy_since - routing.unit_created_at:.2f} s after its creation"
