@@ -127,7 +127,7 @@ class Daemon:
             "ORCHESTRATOR_API__LISTEN": self.url.removeprefix("http://"),
             "ORCHESTRATOR_GATEWAY__LISTEN": self.gateway_url.removeprefix("http://"),
             "ORCHESTRATOR_LOG__FORMAT": "json",
-            **{k: os.environ[k] for k in ("DOCKER_HOST",) if k in os.environ},
+            **{k: os.environ[k] for k in ("DOCKER_HOST", "PYTHONPATH") if k in os.environ},
             **(environ or {}),
         }
 
