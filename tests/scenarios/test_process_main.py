@@ -8,6 +8,7 @@ import signal
 import time
 
 import aiohttp
+import pytest
 from harness import EXAMPLES, Daemon, echo, free_port, until
 from traffic import Load
 
@@ -101,6 +102,7 @@ async def answers(daemon: Daemon, header: dict[str, str]) -> bool:
     return (await daemon.ask("echo", header=header))[0] == 200
 
 
+@pytest.mark.serial
 async def test_haproxy_that_dies_is_back_within_two_seconds(daemon: Daemon) -> None:
     daemon.drop("echo", echo(deployment={"desired_routing_count": 2}))
     before = {r.id for r in (await daemon.settled("echo")).routings}

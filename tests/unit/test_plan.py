@@ -238,8 +238,8 @@ def run(simulator: Simulator, *, cut: int | None = None) -> float:
                 break
             simulator.apply(operation, now)
             cut = cut - 1 if cut is not None else None
-        simulator.finish(now)
-        if not made.operations:
+        finished = simulator.finish(now)
+        if not made.operations and not finished:
             if made.wake_at is None or made.wake_at > now + 100:
                 return now
             now = max(now, made.wake_at)

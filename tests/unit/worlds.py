@@ -131,7 +131,7 @@ class Simulator:
                 self.world = replace(self.world, orphans=left)
         self.world = replace(self.world, services=services, routings=routings)
 
-    def finish(self, now: float) -> None:
+    def finish(self, now: float) -> bool:
         """All starts under way succeed, what runs passes its check, and what is paused fails it."""
         routings = dict(self.world.routings)
         for one in self.world.routings.values():
@@ -142,7 +142,9 @@ class Simulator:
                 routings[one.id] = replace(up, created_at=one.created_at)
             elif state == "paused" and one.probe.healthy:
                 routings[one.id] = replace(one, probe=replace(one.probe, healthy=False, unhealthy_since=now))
+        changed = routings != self.world.routings
         self.world = replace(self.world, routings=routings)
+        return changed
 
     def interrupt(self) -> None:
         """The daemon dies and comes back: nothing is under way any more."""
