@@ -112,9 +112,14 @@ async def test_haproxy_that_dies_is_back_within_two_seconds(daemon: Daemon) -> N
         began = time.monotonic()
         await until(lambda: answers(daemon, header), 5, every=0.02)
         assert time.monotonic() - began < 2.0
+        await until(lambda: gateway_is_up(daemon), 5)
     assert {r.id for r in (await daemon.settled("echo")).routings} == before
     assert len(await daemon.events("gateway.lost")) == 2
     assert len([line for line in daemon.gateway_processes().values() if line]) == 2, "a master and a worker"
+
+
+async def gateway_is_up(daemon: Daemon) -> bool:
+    return (await daemon.client.status()).gateway["state"] == "up"
 
 
 async def test_nobody_notices_that_the_daemon_is_killed_upgraded_or_ended(daemon: Daemon) -> None:
