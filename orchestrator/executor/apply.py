@@ -50,14 +50,14 @@ class Executor:
     async def fail(self, routing: Routing, spec: ServiceSpec) -> Outcome:
         """Read the end of its log, then remove it. Requests that are still open get the rest of its grace first."""
         tail = await self._tail(routing, spec)
-        running = routing.observed is not None and routing.observed.state in ("running", "paused")
-        await self.end(routing, spec.stop_grace if running and routing.started_at else 0.0)
+        await self.end(routing, spec.stop_grace if _runs(routing) and routing.started_at else 0.0)
         return Recorded(routing.id, tail)
 
     async def end(self, routing: Routing, grace: float) -> Outcome:
-        """Stop within `grace` seconds and remove. What the engine refuses is seen, and tried again, at a later look."""
+        """Stop within `grace` seconds and remove. What the engine refuses is seen, and tried again, at a later look.
+        Requests that still try to reach a dead container are left to the gateway: it brings them elsewhere."""
         try:
-            if grace <= 0:
+            if grace <= 0 and _runs(routing):
                 await self._gateway.close_sessions(routing.id)
         except OrchestratorError as error:
             await self._emit("gateway.failed", routing.service, routing.id, error.message, {"code": error.code})
@@ -113,6 +113,10 @@ class Executor:
             task.add_done_callback(pending.discard)
 
         return progress
+
+
+def _runs(routing: Routing) -> bool:
+    return routing.observed is not None and routing.observed.state in ("running", "paused")
 
 
 async def _awaited(what: Awaitable[None]) -> None:

@@ -26,6 +26,8 @@ AT_MOST = 1000
 """Milliseconds after which a burst that does not end is looked at all the same."""
 WATCH_LIMIT = 5000
 """Milliseconds that one wait for changes lasts, so that a folder that came unseen is watched soon."""
+AGAIN = (0.05, 0.15, 0.4, 1.0)
+"""Seconds after an event at which to look again."""
 RETRY = 0.5
 RESYNC = 15
 RESCAN = 10
@@ -91,13 +93,22 @@ async def _watch(watched: Watched, folders: Mapping[str, int], changed: Callable
 
 
 async def watch_engine(runtime: Runtime, wake: Callable[[], None]) -> None:
-    """`wake` at each event of the engine; listens again when it comes back."""
-    while True:
-        with suppress(Unavailable):
-            async for _ in runtime.events():
-                wake()
-        wake()
-        await asyncio.sleep(RETRY)
+    """`wake` at each event of the engine, and again soon after: an engine tells of a change a moment before its own
+    list shows it. Listens again when it comes back."""
+    loop, later = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
+    try:
+        while True:
+            with suppress(Unavailable):
+                async for _ in runtime.events():
+                    wake()
+                    while later:
+                        later.pop().cancel()
+                    later += [loop.call_later(delay, wake) for delay in AGAIN]
+            wake()
+            await asyncio.sleep(RETRY)
+    finally:
+        for timer in later:
+            timer.cancel()
 
 
 async def guard_gateway(
