@@ -11,7 +11,7 @@ from orchestrator.core.events import Event
 from orchestrator.core.explain import Cause, ExplainFacts, explain
 from orchestrator.core.problems import Problem
 from orchestrator.core.state import Routing, RoutingStatus, Service, ServiceStatus
-from orchestrator.core.status import is_shown, routing_status, service_status
+from orchestrator.core.status import is_live, is_shown, routing_status, service_status
 from orchestrator.core.views import (
     CauseView,
     EventView,
@@ -41,7 +41,9 @@ class Surroundings:
 def service_view(service: Service, routings: Sequence[Routing], around: Surroundings) -> ServiceView:
     """`routings`: all of the service, records included."""
     status = service_status(service, routings)
-    causes = causes_of(service, routings, around) if status is not ServiceStatus.HEALTHY or service.problems else ()
+    rolls_over = any(r.revision != service.revision for r in routings if is_live(r))
+    told = status is not ServiceStatus.HEALTHY or service.problems or rolls_over
+    causes = causes_of(service, routings, around) if told else ()
     return ServiceView(
         id=service.id,
         name=service.name,

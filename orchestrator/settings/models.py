@@ -109,7 +109,7 @@ class Settings(Section):
     data_dirs: tuple[Path, ...] = Field((), description="Sub-folders may be named in extra_mounts.")
     runtime: RuntimeName = Field("docker", description="docker | process | memory | auto.")
     secrets_dir: str = Field("", description="One file a secret; default: state_dir/secrets.")
-    apply: Literal["auto", "manual"] = Field("auto", description="manual: folder changes are planned and wait.")
+    apply: Literal["auto"] = Field("auto", description="auto: changes of folders take effect at once.")
     api: ApiSettings = ApiSettings()
     gateway: GatewaySettings = GatewaySettings()
     store: StoreSettings = StoreSettings()
