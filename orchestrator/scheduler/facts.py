@@ -37,7 +37,7 @@ class Facts:
         """What was stored; times from a clock that was ahead are moved to now."""
         snapshot = await self._store.load()
         now = self._clock.now()
-        self.services = {s.id: s for s in snapshot.services}
+        self.services = {s.id: _service_not_after(s, now) for s in snapshot.services}
         self.routings = {r.id: _not_after(r, now) for r in snapshot.routings if r.service_id in self.services}
         self.removed = list(snapshot.removed)
 
@@ -136,6 +136,12 @@ def _stored(routing: Routing) -> Routing:
     """Without what is observed or in flight, and without the probe details that every probe changes."""
     probe = replace(routing.probe, last_at=None, last_message="", failures=0)
     return replace(routing, probe=probe, observed=None, busy="", outcome=None, lost_with_engine=False, sessions=None)
+
+
+def _service_not_after(service: Service, now: float) -> Service:
+    attempts = replace(service.attempts, last_at=min(service.attempts.last_at, now))
+    vanished = None if service.vanished_since is None else min(service.vanished_since, now)
+    return replace(service, attempts=attempts, vanished_since=vanished, cleared_at=min(service.cleared_at, now))
 
 
 def _not_after(routing: Routing, now: float) -> Routing:

@@ -83,20 +83,23 @@ async def test_killed_at_random_points(daemon: Daemon) -> None:
     daemon.drop("steady", echo("steady"))
     (steady,) = (await daemon.settled("steady")).routings
     async with Load(daemon.endpoint("steady"), await daemon.header("steady"), rate=200) as load:
-        for kill in range(KILLS):
+        kills = 0
+        while kills < KILLS:
             change = asyncio.create_task(wanted.change())
             await asyncio.sleep(chance.random() ** 2 * 0.6)
             await daemon.kill()
+            kills += 1
             await change
-            if kill % 5 == 0:
+            if kills % 5 == 0:
                 await wanted.change()  # what happens while it is away
-            await daemon.start(ready=kill % 3 > 0)
-            if kill % 3 == 0:  # again, in the midst of coming up
+            await daemon.start(ready=kills % 2 == 0)
+            if kills % 2:  # again, in the midst of coming up
                 await asyncio.sleep(chance.random() * 0.3)
                 await daemon.kill()
+                kills += 1
                 await daemon.start()
-            await until(wanted.reached, 20, what=f"what was wanted, seed {seed}, kill {kill}")
-            assert not load.failures, f"seed {seed}, kill {kill}: {load}"
+            await until(wanted.reached, 20, what=f"what was wanted, seed {seed}, kill {kills}")
+            assert not load.failures, f"seed {seed}, kill {kills}: {load}"
     assert load.routings.keys() == {steady.id}, "the steady service was restarted"
     assert (await daemon.settled("steady")).routings[0].id == steady.id
     assert not [line for line in daemon.logged() if "text" in line or line.get("level") == "error"], daemon.log_tail()
