@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Protocol
@@ -97,8 +97,7 @@ class Tries:
             failure = await self._in_scratch(unit, spec, reservation, tell)
         finally:
             tell("cleanup", "started", "ending the scratch routing")
-            left = await self._clean(unit)
-            self._mine.discard(unit)
+            left = await _to_its_end(self._clean(unit))
         tell("cleanup", "failed" if left else "passed", left or "nothing of it is left")
         if failure is None:
             tell(
@@ -204,4 +203,16 @@ class Tries:
             await self._runtime.remove(unit)
         except OrchestratorError as error:
             return error.message
+        finally:
+            self._mine.discard(unit)  # what is left is an orphan of the next look
         return ""
+
+
+async def _to_its_end(work: Coroutine[None, None, str]) -> str:
+    """Also when whoever waits for it goes away meanwhile."""
+    task = asyncio.create_task(work, name="try: cleanup")
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise

@@ -25,7 +25,7 @@ from harness import Daemon, until
 
 PYTHON, BUSYBOX = "orchestrator/python:test", "orchestrator/busybox:test"
 INSTALLATION, ROUTING = "orchestrator.installation", "orchestrator.routing"
-POOL = "10.213.0.0/16"
+POOL, POOL_PREFIX = "10.213.0.0/16", "10.213."
 """Addresses of the networks of an engine of one's own, apart from those that the machine's engine hands out."""
 
 CONTAINERD = """
@@ -190,7 +190,7 @@ class OwnEngine:
             own.load_image(b"".join(ours.get_image(image)))
 
     def _nothing_left(self) -> bool:
-        """Shims are named by the engine's folder; what they hold dies with its shim's parent gone, so that goes first."""
+        """Shims are named by the engine's folder; what they hold would outlive them, so it goes first."""
         left = [pid for pid, line in _commands().items() if str(self.folder) in line]
         shims = [pid for pid, line in _commands().items() if str(self.folder) in line and "containerd-shim" in line]
         for pid in [*(child for shim in shims for child in _children(shim)), *left]:
@@ -199,6 +199,11 @@ class OwnEngine:
         return not left
 
     def _remove_folder(self) -> None:
+        """With the mounts in it, and the bridges that live-restore would keep for the next start."""
+        bridges = json.loads(subprocess.run(["ip", "-json", "address"], check=True, capture_output=True).stdout)
+        for link in bridges:
+            if any(address["local"].startswith(POOL_PREFIX) for address in link["addr_info"]):
+                subprocess.run(["ip", "link", "delete", link["ifname"]], check=False, capture_output=True)
         for line in reversed(Path("/proc/mounts").read_text().splitlines()):
             if (place := line.split(" ")[1]).startswith(str(self.folder)):
                 subprocess.run(["umount", "-l", place], check=False, capture_output=True)

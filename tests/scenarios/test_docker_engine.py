@@ -1,4 +1,4 @@
-"""The container engine restarts and is killed under load: an engine of the test's own, so that no other is disturbed."""
+"""The container engine restarts and is killed under load: an engine of the test's own, which disturbs no other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ def page(count: int) -> dict[str, Any]:
     """A service that needs nothing but the busybox image."""
     command = ["busybox", "httpd", "-f", "-p", "{port}", "-h", "/models"]
     return echo(
-        "page", start_command=command, check={"path": "/page"}, deployment={"desired_routing_count": count, "stop_grace": 2}
+        "page",
+        start_command=command,
+        check={"path": "/page"},
+        deployment={"desired_routing_count": count, "stop_grace": 2},
     )
 
 

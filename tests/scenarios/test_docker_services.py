@@ -16,7 +16,6 @@ from docker_host import BUSYBOX, DockerDaemon
 from harness import EXAMPLES, echo, until
 
 from orchestrator.core.state import ServiceStatus
-from orchestrator.core.views import ServiceDetail
 
 pytestmark = pytest.mark.docker
 
@@ -60,9 +59,19 @@ async def test_every_action_makes_what_is_served(docker_daemon: DockerDaemon) ->
     assert (await docker_daemon.ask("every-action", "/index.html", header=header))[1].count("every-action") == 1
     assert (await docker_daemon.ask("every-action", "/info.json", header=header))[1]["model_path"] == "/models"
     assert (await docker_daemon.ask("every-action", "/python.txt", header=header))[1].startswith("Python 3.")
-    done = [e for e in await docker_daemon.events("action.finished", "every-action")]
+    done = list(await docker_daemon.events("action.finished", "every-action"))
     assert [e.detail["action"] for e in done] == [
-        *("mkdir", "write_file", "write_file", "write_file", "write_tempfile", "run_command", "write_file", "log", "log")
+        *(
+            "mkdir",
+            "write_file",
+            "write_file",
+            "write_file",
+            "write_tempfile",
+            "run_command",
+            "write_file",
+            "log",
+            "log",
+        )
     ]
     assert all(e.detail["duration"] >= 0 for e in done)
     code, out, err = await docker_daemon.cli("logs", "every-action")
@@ -117,7 +126,8 @@ ENDS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "one": ("raise SystemExit('no such model')", {}, ["exit code 1", "no such model"]),
     "memory": ("x = []\nwhile True: x.append(bytearray(1 << 20))", {"resources": {"mem": "32m"}}, ["memory", "oom"]),
     "flood": (
-        "import os\nfor _ in range(1600): os.write(1, b'x' * 65535 + b'\\n')\nos.write(1, b'the last line\\n')\nexit(3)",
+        "import os\nfor _ in range(1600): os.write(1, b'x' * 65535 + b'\\n')\n"
+        "os.write(1, b'the last line\\n')\nraise SystemExit(3)",
         {},
         ["exit code 3", "the last line"],
     ),
@@ -198,12 +208,12 @@ async def counted(daemon: DockerDaemon, wanted: int) -> bool:
     return len(found) == wanted and all(s.status is ServiceStatus.INVALID for s in found)
 
 
-async def test_what_is_opened_is_granted(docker_daemons: Callable[..., Awaitable[DockerDaemon]], tmp_path: Path) -> None:
+async def test_what_is_opened_is_granted(
+    docker_daemons: Callable[..., Awaitable[DockerDaemon]], tmp_path: Path
+) -> None:
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "x").write_text("shared")
-    daemon = await docker_daemons(
-        docker__allowed_mounts=str(tmp_path), docker__allowed_users="1000"
-    )
+    daemon = await docker_daemons(docker__allowed_mounts=str(tmp_path), docker__allowed_users="1000")
     mount = {"source": str(tmp_path / "shared"), "target": "/data"}
     asked = {"extra_mounts": [mount], "user": "1000", "hostname": "here"}
     daemon.drop("m", echo("m", deployment={**asked, "labels": {"team": "a"}}))
@@ -213,14 +223,14 @@ async def test_what_is_opened_is_granted(docker_daemons: Callable[..., Awaitable
     assert [m["RW"] for m in facts["Mounts"] if m["Destination"] == "/data"] == [False]
 
 
-SECRET = "s3cret-Value-9f2b"  # noqa: S105
+SECRET = "s3cret-Value-9f2b"
 
 
 async def test_a_secret_reaches_the_routing_and_nothing_else(docker_daemon: DockerDaemon) -> None:
     secrets = docker_daemon.state_dir / "secrets"
     secrets.mkdir(exist_ok=True)
     (secrets / "key").write_text(SECRET + "\n")
-    show = ["sh", "-c", "echo key is $KEY; echo key is $KEY >&2; [ -n \"$KEY\" ] && echo $KEY >/home/work/k"]
+    show = ["sh", "-c", 'echo key is $KEY; echo key is $KEY >&2; [ -n "$KEY" ] && echo $KEY >/home/work/k']
     actions = [{"action": "run_command", "ref": "r", "args": {"command": show, "echo": True}}]
     docker_daemon.drop("m", echo("m", pre_start_actions=actions, deployment={"secrets": {"KEY": "key"}}))
     bad = [*actions, {"action": "run_command", "args": {"command": ["sh", "-c", "echo $KEY; exit 1"]}}]
@@ -231,7 +241,13 @@ async def test_a_secret_reaches_the_routing_and_nothing_else(docker_daemon: Dock
     facts = await docker_daemon.inspected("m")
     assert f"KEY={SECRET}" in facts["Config"]["Env"]
     texts = [await told(docker_daemon, "bad", "action"), await told(docker_daemon, "dies", "cannot use ***")]
-    for arguments in (("events",), ("describe", "m", "-o", "json"), ("explain", "bad"), ("logs", "m"), ("ps", "-o", "json")):
+    for arguments in (
+        ("events",),
+        ("describe", "m", "-o", "json"),
+        ("explain", "bad"),
+        ("logs", "m"),
+        ("ps", "-o", "json"),
+    ):
         _, out, err = await docker_daemon.cli(*arguments)
         texts += [out, err]
     texts.append(json.dumps([e.model_dump(mode="json") for e in await docker_daemon.events()]))
@@ -251,23 +267,27 @@ async def test_try_tells_each_step_and_leaves_nothing(docker_daemon: DockerDaemo
     assert "run_command" in out + err
     bad = docker_daemon.folder / "bad"
     bad.mkdir()
-    (bad / "model-definition.yml").write_text(json.dumps(echo("bad", start_command=["python", "-c", "exit('broken here')"])))
+    (bad / "model-definition.yml").write_text(
+        json.dumps(echo("bad", start_command=["python", "-c", "exit('broken here')"]))
+    )
     code, out, err = await docker_daemon.cli("validate", "--try", str(bad))
     assert code == 4, out + err
     assert "broken here" in out + err
     assert docker_daemon.containers() == {}
 
 
-async def test_try_cleans_up_on_ctrl_c(docker_daemon: DockerDaemon) -> None:
+@pytest.mark.parametrize("code", ["input()", "import time; time.sleep(100)"])
+async def test_try_cleans_up_on_ctrl_c(docker_daemon: DockerDaemon, code: str) -> None:
+    """Whether the try itself is at its end just then or goes on."""
     slow = docker_daemon.folder / "slow"
     slow.mkdir()
-    (slow / "model-definition.yml").write_text(json.dumps(echo("slow", start_command=["python", "-c", "input()"])))
+    (slow / "model-definition.yml").write_text(json.dumps(echo("slow", start_command=["python", "-c", code])))
     trying = asyncio.create_task(docker_daemon.cli("validate", "--try", str(slow)))
     await until(lambda: [c for c in docker_daemon.containers().values() if c["State"] == "running"])
     (pid,) = [p for p, line in docker_daemon.processes().items() if "--try" in line]
     os.kill(pid, signal.SIGINT)
-    code, _, _ = await trying
-    assert code == 130
+    status, _, _ = await trying
+    assert status == 130
     await until(lambda: not docker_daemon.containers())
 
 

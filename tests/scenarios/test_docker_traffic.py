@@ -19,16 +19,23 @@ def two(environ: str = "1", **deployment: Any) -> dict[str, Any]:
     return echo("echo", deployment={"desired_routing_count": 2, "environ": {"REVISION": environ}, **deployment})
 
 
-async def out_of_rotation(load: Load, routing: str) -> float:
-    """Seconds until no answer of the last 0.3 s came from this routing; asked from the moment that it is hit."""
-    began = last = time.monotonic()
-    seen = load.routings[routing]
-    while time.monotonic() < last + 0.3:
-        await asyncio.sleep(0.01)
-        if load.routings[routing] != seen:
-            seen, last = load.routings[routing], time.monotonic()
-        assert last < began + 5, "it is still answering"
-    return last - began
+async def out_of_rotation(daemon: DockerDaemon, routing: str) -> float:
+    """Seconds until it is not HEALTHY any more."""
+    began = time.monotonic()
+    await until(lambda: unwell(daemon, routing), every=0.01)
+    return time.monotonic() - began
+
+
+async def unwell(daemon: DockerDaemon, routing: str) -> bool:
+    found = [r.status for r in (await daemon.service("echo")).routings if r.id == routing]
+    return found != ["HEALTHY"]
+
+
+async def all_served(load: Load) -> None:
+    """What is asked now is answered at the rate at which it is asked: nobody waits for one that is gone."""
+    count = load.answered
+    await asyncio.sleep(0.5)
+    assert load.answered - count > 60, load
 
 
 async def test_containers_die_under_load_and_nobody_notices(docker_daemon: DockerDaemon) -> None:
@@ -41,19 +48,21 @@ async def test_containers_die_under_load_and_nobody_notices(docker_daemon: Docke
             before = (await docker_daemon.settled("echo", 2)).routings
             container = docker_daemon.containers()[before[0].id]["Id"]
             await docker_daemon.on_engine(end, container)
-            assert await out_of_rotation(load, before[0].id) < 1
+            assert await out_of_rotation(docker_daemon, before[0].id) < 1
+            await all_served(load)
             await until(lambda gone=before[0].id: gone not in docker_daemon.containers())
         after = (await docker_daemon.settled("echo", 2)).routings
         paused = docker_daemon.containers()[after[0].id]["Id"]
         await docker_daemon.on_engine(engine.pause, paused)
-        assert await out_of_rotation(load, after[0].id) < 1
+        assert await out_of_rotation(docker_daemon, after[0].id) < 1
         seen = await docker_daemon.service("echo")
         assert [(r.status, r.cause) for r in seen.routings if r.id == after[0].id] == [
             ("UNHEALTHY", "its container is paused")
         ]
+        await all_served(load)
         count = load.routings[after[0].id]
         await docker_daemon.on_engine(engine.unpause, paused)
-        await until(lambda: load.routings[after[0].id] > count)
+        await until(lambda: load.routings[after[0].id] > count + 20)
     assert load.answered > 200
     assert not load.failures, load
 
@@ -120,7 +129,7 @@ async def test_the_daemon_is_killed_under_load_and_nothing_else_happens(docker_d
 
 
 async def test_recreations_keep_the_address_and_leak_nothing(docker_daemon: DockerDaemon) -> None:
-    """Each of the twelve revisions has a container, an endpoint of the network and a server at the gateway."""
+    """Each of the eight revisions has a container, an endpoint of the network and a server at the gateway."""
     command = ["busybox", "httpd", "-f", "-p", "{port}", "-h", "/models"]
 
     def page(revision: int) -> dict[str, Any]:
@@ -131,7 +140,7 @@ async def test_recreations_keep_the_address_and_leak_nothing(docker_daemon: Dock
     first = await docker_daemon.settled("page", 1)
     header = await docker_daemon.header("page")
     async with Load(docker_daemon.endpoint("page", "/page"), header, rate=50, connections=5) as load:
-        for revision in range(1, 12):
+        for revision in range(1, 8):
             docker_daemon.edit("page", page(revision))
             await until(lambda number=revision: at_revision(docker_daemon, number + 1))
     last = await docker_daemon.settled("page", 1)
