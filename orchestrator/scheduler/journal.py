@@ -31,7 +31,7 @@ WARNINGS = frozenset(
         "store.failed",
     }
 )
-QUIET = frozenset({"action.started", "image.pulling", "routing.image", "routing.created"})
+QUIET = frozenset({"action.started", "image.pulling", "routing.image", "routing.created", "gateway.published"})
 
 
 class Journal:

@@ -238,7 +238,9 @@ class Loop:
         self.seen.gateway_error = ""
         self.gateway_problems = published.problems
         self._published, self._republish = table, False
-        await self._journal.emit("gateway.published", "", "", "", {"reloaded": published.reloaded})
+        served = sum(len(r.servers) for r in table.routes)
+        told = f"{served} routings of {len(table.routes)} services are in the gateway"
+        await self._journal.emit("gateway.published", "", "", told, {"reloaded": published.reloaded})
         return self._clock.now() + LONGEST_SLEEP if published.problems else None
 
     async def _count_sessions(self) -> float | None:
