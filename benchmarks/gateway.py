@@ -103,9 +103,7 @@ async def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="of each run")
     given = parser.parse_args()
-    programs = Path(
-        subprocess.run([ROOT / "benchmarks" / "setup.sh"], capture_output=True, text=True, check=True).stdout.strip()
-    )
+    programs = await asyncio.to_thread(set_up)
     with tempfile.TemporaryDirectory(prefix="ob-") as place, ExitStack() as stack:
         home = Path(place)
         pauses = home / "pauses.lua"
