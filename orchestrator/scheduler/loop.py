@@ -31,6 +31,7 @@ from orchestrator.scheduler.work import Work
 LOG = structlog.get_logger("orchestrator")
 LONGEST_SLEEP = 10.0
 """Seconds; also feeds the watchdog."""
+NOT_YET = "not observed yet"
 RETRY = 0.5
 """Seconds until the next look where something did not answer."""
 
@@ -41,7 +42,7 @@ class Seen:
 
     looks: int = 0
     last_seconds: float = 0.0
-    engine_error: str = "not observed yet"
+    engine_error: str = NOT_YET
     gateway_error: str = ""
     store_error: str = ""
     operations: int = 0
@@ -193,7 +194,7 @@ class Loop:
         try:
             seen = await self._runtime.observe()
         except Unavailable as error:
-            if self.facts.observed_ok or self.seen.engine_error != error.message:
+            if self.facts.observed_ok or self.seen.engine_error == NOT_YET:
                 await self._journal.emit("engine.lost", "", "", error.message, {"hint": error.hint})
             self.facts.observed_ok = False
             self.seen.engine_error = error.message

@@ -23,6 +23,8 @@ from typing import Any, TypeVar
 import docker
 from harness import Daemon, until
 
+import orchestrator.runtimes.docker  # noqa: F401  # docker-py then closes the sockets of refused connections
+
 PYTHON, BUSYBOX = "orchestrator/python:test", "orchestrator/busybox:test"
 INSTALLATION, ROUTING = "orchestrator.installation", "orchestrator.routing"
 POOL, POOL_PREFIX = "10.213.0.0/16", "10.213."
@@ -187,7 +189,7 @@ class OwnEngine:
 
     def _load(self, image: str) -> None:
         with closing(docker.from_env(timeout=60).api) as ours, closing(docker.APIClient(self.host, timeout=60)) as own:
-            own.load_image(b"".join(ours.get_image(image)))
+            own.load_image(b"".join(ours.get_image(image)))  # type: ignore[no-untyped-call]
 
     def _nothing_left(self) -> bool:
         """Shims are named by the engine's folder; what they hold would outlive them, so it goes first."""
