@@ -77,14 +77,13 @@ class Facts:
         raise NotFound(f"there is no service {ref!r}", hint=f"there are: {names}" if names else "`orchestrator ls`")
 
     async def put_service(self, service: Service, cause: str = "") -> Service:
-        """A changed spec becomes a revision of its own, numbered by the store."""
+        """A changed spec becomes a revision of its own, numbered by the store; numbered first, so that a service is
+        never stored with the number of the revision before."""
         before = self.services.get(service.id)
-        await self._store.put_service(service)
         if before is None or before.spec != service.spec:
             number = await self._store.add_revision(service.id, service.spec, cause, self._clock.wall())
-            if number != service.revision_number:
-                service = replace(service, revision_number=number)
-                await self._store.put_service(service)
+            service = replace(service, revision_number=number)
+        await self._store.put_service(service)
         self.services[service.id] = service
         return service
 

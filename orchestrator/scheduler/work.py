@@ -56,7 +56,7 @@ class Work:
         self._rescan = rescan
         self._applied = applied
         self._outcomes: list[Outcome] = []
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, asyncio.Task[Outcome]] = {}
 
     @property
     def under_way(self) -> tuple[str, ...]:
@@ -143,7 +143,7 @@ class Work:
     async def _drain(self, routing: Routing, cause: str) -> None:
         await self._facts.put_routing(replace(routing, stopping_since=self._clock.now(), stop_cause=cause))
         await self._emit_of("routing.draining", routing, cause)
-        if routing.busy == "start":
+        if routing.id in self._tasks:  # not where the start has ended meanwhile, and its outcome waits to be taken
             self._tasks[routing.id].cancel()
 
     async def _fail(self, operation: Fail) -> None:
@@ -179,21 +179,24 @@ class Work:
     def _spawn(self, what: str, routing_id: str, work: Coroutine[Any, Any, Outcome]) -> None:
         """Run it beside the loop; what comes of it, an unexpected error too, is an outcome for the next look."""
 
-        async def guarded() -> None:
-            try:
-                outcome = await work
-            except asyncio.CancelledError:
-                outcome = Ended(routing_id)
-            except Exception as error:
-                LOG.exception("operation.broke", routing=routing_id)
-                text = f"cannot carry it out: {type(error).__name__}: {error}"
-                outcome = StartFailed(routing_id, Failure("internal", text, self._clock.now()))
-            self._tasks.pop(routing_id, None)
+        def done(task: asyncio.Task[Outcome]) -> None:
+            del self._tasks[routing_id]
+            outcome = self._outcome(routing_id, task)
             self._applied(what, outcome.failure.code if isinstance(outcome, StartFailed) else "ok")
             self._note(outcome)
 
-        task = asyncio.create_task(guarded(), name=f"{what}:{routing_id}")
+        task = asyncio.create_task(work, name=f"{what}:{routing_id}")
         self._tasks[routing_id] = task
+        task.add_done_callback(done)  # which also hears of one that was cancelled before it ever ran
+
+    def _outcome(self, routing_id: str, task: asyncio.Task[Outcome]) -> Outcome:
+        if task.cancelled():
+            return Ended(routing_id)
+        if (error := task.exception()) is None:
+            return task.result()
+        LOG.error("operation.broke", routing=routing_id, exc_info=error)
+        text = f"cannot carry it out: {type(error).__name__}: {error}"
+        return StartFailed(routing_id, Failure("internal", text, self._clock.now()))
 
     async def _emit_of(
         self, kind: str, routing: Routing, cause: str, detail: Mapping[str, object] | None = None

@@ -1,0 +1,156 @@
+"""The loop over a real store, with runtime and gateway in memory: what happens between two awaits, or is cut off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from orchestrator.api.metrics import Metrics
+from orchestrator.core.errors import Unavailable
+from orchestrator.core.state import Group, Routing, RoutingStatus, Service
+from orchestrator.core.status import routing_status
+from orchestrator.executor import Executor, Launcher
+from orchestrator.gateway import MemoryGateway
+from orchestrator.runtimes.memory import MemoryEngine, MemoryRuntime, Program
+from orchestrator.scheduler.clock import SteadyClock
+from orchestrator.scheduler.facts import Facts
+from orchestrator.scheduler.journal import Journal
+from orchestrator.scheduler.loop import Loop
+from orchestrator.scheduler.reader import FolderReader
+from orchestrator.settings import Settings
+from orchestrator.store import Store
+
+DEFINITION = """
+models:
+  - name: echo
+    service: {start_command: [serve], port: 8000}
+    deployment: {image: "i:%d", desired_routing_count: 1}
+"""
+
+
+@dataclass
+class Small:
+    """A daemon without its API: what the loop is made of."""
+
+    folder: Path
+    store: Store
+    facts: Facts
+    gateway: MemoryGateway
+    engine: MemoryEngine
+    loop: Loop
+
+    def define(self, image: int = 1) -> None:
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "model-definition.yml").write_text(DEFINITION % image)
+        self.loop.rescan()
+
+    async def until(self, what: Callable[[], bool]) -> None:
+        """Look again and again, 10 s at most."""
+        async with asyncio.timeout(10):
+            while not what():
+                await self.loop.look()
+                await asyncio.sleep(0.01)
+
+    @property
+    def service(self) -> Service:
+        return next(iter(self.facts.services.values()))
+
+    def routings(self) -> list[Routing]:
+        return list(self.facts.routings.values())
+
+    def healthy(self) -> bool:
+        return [routing_status(r) for r in self.routings()] == [RoutingStatus.HEALTHY]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[tuple[str, int]]:
+    """A model server that is always well."""
+
+    async def ok(_: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/health", ok)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield runner.addresses[0]
+    await runner.cleanup()
+
+
+@asynccontextmanager
+async def small(tmp_path: Path, engine: MemoryEngine | None = None) -> AsyncIterator[Small]:
+    settings = Settings(state_dir=tmp_path, models_dirs=(tmp_path / "models",), runtime="memory")
+    settings.models_dirs[0].mkdir(exist_ok=True)
+    clock, store = SteadyClock(), await Store.open("", tmp_path)
+    runtime, gateway, journal = MemoryRuntime("test", engine=engine), MemoryGateway(), Journal(store, clock)
+    facts = Facts(store, clock, {"default": Group("default", {"cpu": 8.0})}, shared_ports=False, needs_image=False)
+    await facts.load()
+    await gateway.start()
+    executor = Executor(runtime, gateway, Launcher(runtime, settings.secrets_path), clock, journal.emit)
+    reader = FolderReader(settings, runtime.name, facts, journal, clock)
+    loop = Loop(facts, reader, runtime, gateway, executor, journal, clock, Metrics("test"))
+    try:
+        yield Small(settings.models_dirs[0] / "echo", store, facts, gateway, runtime.engine, loop)
+    finally:
+        await loop.close()
+        await runtime.close()
+        await store.close()
+
+
+async def test_a_definition_becomes_a_healthy_routing(tmp_path: Path, server: tuple[str, int]) -> None:
+    async with small(tmp_path) as one:
+        one.engine.addresses["echo"] = server
+        one.define()
+        await one.until(one.healthy)
+        assert one.gateway.published[-1].routes[0].state == "serving"
+
+
+async def test_a_start_that_ends_while_its_routing_is_drained_breaks_no_look(tmp_path: Path) -> None:
+    """Its outcome waits to be taken: to the plan the start is still under way, but its task is gone."""
+    async with small(tmp_path) as one:
+        one.engine.default = Program(create_delay=0.05)
+        one.define()
+        await one.until(lambda: any(r.busy == "start" for r in one.routings()))
+        (routing,) = one.routings()
+        put = one.store.put_service
+        starting = [task for task in asyncio.all_tasks() if task.get_name() == f"start:{routing.id}"]
+
+        async def slow(service: Service) -> None:
+            await put(service)
+            await asyncio.wait(starting)
+
+        one.store.put_service = slow  # type: ignore[method-assign]
+        (one.folder / "model-definition.yml").write_text((DEFINITION % 1).replace("count: 1", "count: 0"))
+        one.loop.rescan()
+        await one.loop.look()
+        assert one.routings()[0].stopping_since is not None
+        one.store.put_service = put  # type: ignore[method-assign]
+        await one.until(lambda: not one.routings())
+
+
+@pytest.mark.parametrize("cut_off_at", ["add_revision", "put_service"])
+async def test_a_change_that_is_cut_off_still_gets_a_number_of_its_own(tmp_path: Path, cut_off_at: str) -> None:
+    """Killed at any write of a changed definition: the next daemon shows its revision, not the one before."""
+
+    async def killed(*_: Any, **__: Any) -> None:
+        raise Unavailable("killed here")
+
+    async with small(tmp_path) as one:
+        one.define(1)
+        await one.loop.look()
+        setattr(one.store, cut_off_at, killed)
+        one.define(2)
+        with pytest.raises(Unavailable, match="killed here"):
+            await one.loop.look()
+    async with small(tmp_path) as one:
+        one.loop.rescan()
+        await one.loop.look()
+        assert (one.service.spec.routing.image, one.service.revision_number) == ("i:2", 2)
