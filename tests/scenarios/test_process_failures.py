@@ -90,9 +90,9 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "start_timeout",
     ),
     "never-listens": (
-        {"start_command": python("import time; time.sleep(600)", "{port}"), "deployment": {"start_timeout": 1}},
+        {"start_command": python("import time; time.sleep(600)", "{port}"), "deployment": {"start_timeout": 2}},
         "start_timeout",
-        "not HEALTHY within 1 s: GET /health on port",
+        "not HEALTHY within 2 s: ",
         "start_timeout",
     ),
     "still-loading": (
