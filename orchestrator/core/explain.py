@@ -216,7 +216,9 @@ def _unready(routing: Routing, facts: ExplainFacts) -> Iterator[Cause]:
         )
     elif routing.unit_created_at is None:
         since = _seconds(now - routing.created_at)
-        yield Cause("creating", f"it is being created (with Docker its image comes first), since {since}", "", routing.id)
+        yield Cause(
+            "creating", f"it is being created (with Docker its image comes first), since {since}", "", routing.id
+        )
     elif routing.started_at is None:
         since = _seconds(now - routing.unit_created_at)
         hint = f"`orchestrator events -f` shows each action; `orchestrator logs {routing.id}` what they echo"
