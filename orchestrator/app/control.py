@@ -331,13 +331,18 @@ class DaemonControl:
 
     async def rotate_key(self) -> KeyView:
         key = await self._parts.tokens.rotate()
-        self._parts.loop.republish()
+        await self._publish_keys()
         return key
 
     async def drop_key(self, kid: str) -> KeyView:
         key = await self._parts.tokens.drop(kid)
-        self._parts.loop.republish()
+        await self._publish_keys()
         return key
+
+    async def _publish_keys(self) -> None:
+        """The answer waits for it: a token that is made next must be taken, one whose key was dropped refused."""
+        self._parts.loop.republish()
+        await self._parts.loop.look_now()
 
     # --- shared -----------------------------------------------------------------------------------------------------
 

@@ -162,9 +162,6 @@ async def _run(parts: Parts, notifier: Notifier, stop: asyncio.Event) -> None:
     async def gateway_lost(cause: str) -> None:
         await parts.journal.emit("gateway.lost", "", "", cause, {})
 
-    def gateway_restarted() -> None:
-        loop.republish()
-
     watched = Watched(parts.settings.models_dirs, parts.reader.elsewhere, parts.reader.files)
     work: dict[str, Coroutine[Any, Any, None]] = {
         "journal": parts.journal.run(),
@@ -172,7 +169,7 @@ async def _run(parts: Parts, notifier: Notifier, stop: asyncio.Event) -> None:
         "watchdog": _feed(notifier, fed),
         "folders": watch_folders(watched, loop.rescan),
         "engine": watch_engine(parts.runtime, loop.wake),
-        "gateway": guard_gateway(gateway, gateway_restarted, gateway_lost),
+        "gateway": guard_gateway(gateway, loop.republish, gateway_lost),
     }
     try:
         async with asyncio.TaskGroup() as group:

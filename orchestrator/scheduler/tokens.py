@@ -96,11 +96,9 @@ class Tokens:
 
     async def drop(self, kid: str) -> KeyView:
         """Every token signed with it is refused from now on."""
-        key = next((k for k in self.keys() if k.kid == kid), None)
-        self._keys.drop(kid)
+        dropped = self._keys.drop(kid)
         await self._journal.emit("key.dropped", "", "", "", {"kid": kid})
-        assert key is not None
-        return key
+        return KeyView(kid=kid, created_at=instant(dropped.created_at))
 
     def keys(self) -> list[KeyView]:
         return [

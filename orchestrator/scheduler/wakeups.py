@@ -114,20 +114,34 @@ async def watch_engine(runtime: Runtime, wake: Callable[[], None]) -> None:
 async def guard_gateway(
     gateway: Gateway, restarted: Callable[[], None], lost: Callable[[str], Awaitable[None]]
 ) -> None:
-    """Start the gateway again whenever it is gone; `restarted` then has it told everything."""
+    """Start the gateway again whenever it is gone; `restarted` then has it told everything. That it is gone, and why it
+    cannot be started, is told once, not at each attempt."""
+    down = ""
     while True:
         await asyncio.sleep(GATEWAY_CHECK)
         try:
             await gateway.check()
-            continue
         except OrchestratorError as error:
-            await lost(error.message)
-        try:
-            await gateway.start()
+            if not down:
+                await lost(error.message)
+            down = await _start(gateway, down)
+        else:
+            if not down:
+                continue
+            down = ""  # its unit started it
+        if not down:
             restarted()
-        except OrchestratorError as error:
+
+
+async def _start(gateway: Gateway, told: str) -> str:
+    """Why it cannot be started; empty: it was. `told`: what is known of that already."""
+    try:
+        await gateway.start()
+    except OrchestratorError as error:
+        if error.message != told:
             LOG.error("gateway.start_failed", cause=error.message, hint=error.hint)
-            await asyncio.sleep(RETRY)
+        return error.message
+    return ""
 
 
 def periodic(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,11 +20,13 @@ from orchestrator.core.status import routing_status
 from orchestrator.executor import Executor, Launcher
 from orchestrator.gateway import MemoryGateway
 from orchestrator.runtimes.memory import MemoryEngine, MemoryRuntime, Program
+from orchestrator.scheduler import wakeups
 from orchestrator.scheduler.clock import SteadyClock
 from orchestrator.scheduler.facts import Facts
 from orchestrator.scheduler.journal import Journal
 from orchestrator.scheduler.loop import Loop
 from orchestrator.scheduler.reader import FolderReader
+from orchestrator.scheduler.wakeups import guard_gateway
 from orchestrator.settings import Settings
 from orchestrator.store import Store
 
@@ -154,3 +157,44 @@ async def test_a_change_that_is_cut_off_still_gets_a_number_of_its_own(tmp_path:
         one.loop.rescan()
         await one.loop.look()
         assert (one.service.spec.routing.image, one.service.revision_number) == ("i:2", 2)
+
+
+class Refusing(MemoryGateway):
+    """It cannot be started while `why` says so."""
+
+    why, attempts = "its port is taken", 0
+
+    async def start(self) -> None:
+        self.attempts += 1
+        if self.why:
+            raise Unavailable(self.why)
+        await super().start()
+
+
+async def test_a_gateway_that_stays_down_is_told_once_and_started_as_soon_as_it_can_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wakeups, "GATEWAY_CHECK", 0.001)
+    gateway, lost, restarted = Refusing(), list[str](), list[int]()
+
+    async def tell(cause: str) -> None:
+        lost.append(cause)
+
+    async def until(what: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 10
+        while not what():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.001)
+
+    guard = asyncio.create_task(guard_gateway(gateway, lambda: restarted.append(gateway.attempts), tell))
+    try:
+        await until(lambda: gateway.attempts > 5)
+        assert (len(lost), restarted) == (1, [])
+        gateway.why = ""
+        await until(lambda: restarted)
+        gateway.running = False
+        await until(lambda: len(restarted) == 2)
+        assert len(lost) == 2
+    finally:
+        guard.cancel()
+        await asyncio.gather(guard, return_exceptions=True)

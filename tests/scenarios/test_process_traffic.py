@@ -125,3 +125,16 @@ async def test_a_stream_arrives_piece_by_piece_and_a_websocket_both_ways(daemon:
                 await socket.send_str(message)
                 assert (await socket.receive_str(timeout=5)) == message
     assert (await daemon.ask("echo", "/ws", header={"Upgrade": "websocket"}))[0] == 401
+
+
+async def test_a_key_is_replaced_without_a_moment_in_which_tokens_fail(daemon: Daemon) -> None:
+    """What the answer says holds at once: the gateway knows the new key, and no longer the one that was dropped."""
+    daemon.drop("echo", echo())
+    await daemon.settled("echo")
+    old = await daemon.header("echo")
+    (first,) = await daemon.client.keys()
+    await daemon.client.rotate_key()
+    new = await daemon.header("echo")
+    assert [(await daemon.ask("echo", header=header))[0] for header in (old, new)] == [200, 200]
+    await daemon.client.drop_key(first.kid)
+    assert [(await daemon.ask("echo", header=header))[0] for header in (old, new)] == [401, 200]
