@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core.errors import InvalidInput, Unavailable
+from orchestrator.core.spec import digest
 from orchestrator.settings import Settings, address, load
 
 _OVERRIDES = ("STATE_DIR", "MODELS_DIRS", "API__LISTEN", "GATEWAY__LISTEN")
@@ -49,8 +50,8 @@ def embed(
     `Unavailable`.
     """
     models_dirs, single = _sorted_out(folders)
-    place = (state_dir or Path(environ.get("ORCHESTRATOR_STATE_DIR") or "~/.local/state/orchestrator")).expanduser()
-    place = place.absolute()
+    told_place = state_dir or environ.get("ORCHESTRATOR_STATE_DIR")
+    place = (Path(told_place) if told_place else _own_place(folders)).expanduser().absolute()
     _check_free(place)
     ours = place / "config.toml"
     told = (
@@ -84,6 +85,11 @@ def _sorted_out(folders: Sequence[Path]) -> tuple[list[Path], tuple[Path, ...]]:
             raise InvalidInput(f"cannot serve {folder}: it is not a folder", hint="give a folder of model folders")
     single = [f.resolve() for f in folders if any((f / f"model-definition.{e}").is_file() for e in ("yaml", "yml"))]
     return [f.resolve() for f in folders if f.resolve() not in single], tuple(single)
+
+
+def _own_place(folders: Sequence[Path]) -> Path:
+    """A state directory for these folders: another run, of others, must not take the services of these for gone."""
+    return Path("~/.local/state/orchestrator", digest(sorted(str(f.resolve()) for f in folders)))
 
 
 def _default_image(settings: Settings) -> tuple[str, str]:

@@ -42,7 +42,7 @@ def run(
         typer.Argument(metavar="FOLDER", help="Folders of model folders, or model folders; default: the current one."),
     ] = None,
     state_dir: Annotated[
-        Path | None, typer.Option(help="Where its state is kept; default: ~/.local/state/orchestrator.")
+        Path | None, typer.Option(help="Where its state is kept; default: below ~/.local/state/orchestrator.")
     ] = None,
     runtime: Annotated[str | None, typer.Option(help="docker, process or auto (the default).")] = None,
     timeout: Annotated[
