@@ -101,7 +101,7 @@ def _print_detail(detail: ServiceDetail) -> None:
             "status": detail.status,
             "cause": detail.held or detail.cause,
             "routings": _counts(detail),
-            "revision": f"{detail.revision} (number {detail.revision_number})",
+            "revision": detail.revision,
             "endpoint": ", ".join(detail.endpoints) or detail.endpoint,
             "public": "yes: no token is needed" if detail.open_to_public else "no",
             "source": f"{detail.source} {detail.folder}",

@@ -133,7 +133,7 @@ def _taken(entry: Listed, spec: ServiceSpec, holder: Service) -> Problem:
 
 
 def _returned(listed: Iterable[Listed], removed: Sequence[Removed]) -> list[Removed]:
-    """Marks of services removed by hand whose definition has changed since, or whose folder is gone."""
+    """Marks of services removed by hand whose definition has changed since; those of a folder that is gone stay."""
     digests = {e.folder: e.digest for e in listed}
     return [r for r in removed if digests.get(r.folder, r.digest) != r.digest]
 

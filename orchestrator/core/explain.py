@@ -16,6 +16,8 @@ from orchestrator.core.symptoms import exit_meaning, log_symptom, probe_symptom
 
 RECENT = 600.0
 """Seconds for which the end of a routing that had been HEALTHY is still a cause."""
+MOST = 20
+"""Causes that are told."""
 
 FAILURE_HINTS: Mapping[str, str] = {
     "no_image": "set deployment.image in the definition, or image under [defaults] in config.toml",
@@ -64,11 +66,8 @@ class ExplainFacts:
     gateway_down: str = ""
     gateway_problem: str = ""
     """What the gateway could not grant this service (`Published.problems`)."""
-    next_try_at: float | None = None
-    """None: by `core.backoff`."""
     log_tails: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Routing id to the last lines of its log, for those that run."""
-    max_listed: int = 20
 
 
 def explain(facts: ExplainFacts) -> tuple[Cause, ...]:
@@ -80,7 +79,7 @@ def explain(facts: ExplainFacts) -> tuple[Cause, ...]:
         causes.append(_stopped(facts.service))
     elif facts.status is not ServiceStatus.HEALTHY or _older(facts):
         causes += _merged([*_rollover(facts), *_routings(facts), *_next_try(facts)]) or ([] if causes else [_pending()])
-    return tuple(causes[: facts.max_listed])
+    return tuple(causes[:MOST])
 
 
 # --- the service and what is around it ------------------------------------------------------------------------------
@@ -147,9 +146,7 @@ def _rollover(facts: ExplainFacts) -> Iterator[Cause]:
 
 def _next_try(facts: ExplainFacts) -> Iterator[Cause]:
     service = facts.service
-    at = facts.next_try_at
-    if at is None:
-        at = backoff.next_try_at(service.attempts, service.revision, service.id)
+    at = backoff.next_try_at(service.attempts, service.revision, service.id)
     if at <= facts.now:
         return
     failed, left = _count(service.attempts.count, "start"), _seconds(at - facts.now)
@@ -233,7 +230,7 @@ def _unready(routing: Routing, facts: ExplainFacts) -> Iterator[Cause]:
 
 
 def _waiting(routing: Routing) -> Cause:
-    text = routing.wait_cause or "it waits to be started"
+    text = routing.cause or "it waits to be started"
     if text.startswith("no capacity"):
         hint = "stop or shrink something, ask for less, or declare more under [resource_groups] in config.toml"
         return Cause("no_capacity", text, hint, routing.id)

@@ -21,11 +21,6 @@ class ProbeResult:
     message: str = ""
 
 
-def is_checked(check: HealthCheck | None) -> bool:
-    """False: a routing counts as HEALTHY for good once its port accepts a connection."""
-    return check is not None and check.enable
-
-
 def fold(state: ProbeState, result: ProbeResult, check: HealthCheck | None, started_at: float) -> ProbeState:
     """The state after `result`. Failures before the first pass count only once `initial_delay` is over."""
     seen = replace(state, last_at=result.at, last_message=result.message)
@@ -44,6 +39,6 @@ def fold(state: ProbeState, result: ProbeResult, check: HealthCheck | None, star
 def gap(state: ProbeState, check: HealthCheck | None, started_at: float, now: float) -> float | None:
     """Seconds from the end of a probe to the start of the next; None: no further probe is needed."""
     if state.passed_once:
-        return check.interval if check is not None and is_checked(check) else None
+        return check.interval if check is not None else None
     interval = check.interval if check is not None else SLOWEST_FIRST_GAP
     return min(max(FIRST_GAP, (now - started_at) / 10), interval, SLOWEST_FIRST_GAP)

@@ -261,7 +261,6 @@ HOST = text(
 DEVICE = text("a device", r"[^\s:]+(:[^\s:]+){0,2}", "such as /dev/fuse or /dev/fuse:/dev/fuse:rw")
 CAPABILITY = text("a capability", r"(CAP_)?[A-Z][A-Z_]*", "in capitals, such as SYS_PTRACE", most=64)
 SLOT_NAME = text("a slot's name", r"[A-Za-z][A-Za-z0-9._-]*", "such as cpu, mem, shm, cuda.device", most=64)
-ACTION_TIMEOUT = seconds(above=True)
 
 _SLOTS: Mapping[str, Kind] = {
     "cpu": Kind("cores", units.parse_cpu, {"type": "number", "exclusiveMinimum": 0, "examples": [1, 0.5]}),

@@ -154,7 +154,7 @@ def _exit(routing: Routing, now: float) -> Failure:
     ended = f"it ended with exit code {seen.exit_code}" if seen.exit_code is not None else "it ended, nobody saw how,"
     what = "it was killed for lack of memory" if seen.oom else ended
     since = routing.probe.healthy_since
-    long_enough = since is not None and (seen.finished_at or now) - since >= backoff.LONG_ENOUGH
+    long_enough = since is not None and now - since >= backoff.LONG_ENOUGH
     when = "after it had been HEALTHY" if routing.probe.passed_once else "before its first pass"
     code = "oom_killed" if seen.oom else "exited"
     return Failure(code, f"{what} {when}", now, exit_code=seen.exit_code, oom=seen.oom, counts=not long_enough)
@@ -237,7 +237,7 @@ def _start(
         look.wake(at)
         return
     crowded, cause = "", _start_cause(service, routings)
-    for routing_id, said in [*((r.id, r.wait_cause) for r in waiting), *(("", "") for _ in range(new))]:
+    for routing_id, said in [*((r.id, r.cause) for r in waiting), *(("", "") for _ in range(new))]:
         found = look.world.refused.get(service.id) or look.ledger.reserve(service.spec.routing)
         if isinstance(found, str):
             crowded = found

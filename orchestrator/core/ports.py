@@ -82,8 +82,6 @@ class Unit:
     reservation: Reservation = Reservation()
     environ: Mapping[str, str] = field(default_factory=dict)
     """Complete: definition's, secrets' and the BACKEND_* and ORCHESTRATOR_* ones, but for PORT."""
-    gated: bool = False
-    """The start command is known only after the actions ran (refs), or an action needs the running container."""
     stop_grace: float = 30.0
 
 

@@ -134,8 +134,7 @@ def _routing_cause(routing: Routing, status: RoutingStatus) -> str:
             paused = routing.observed is not None and routing.observed.state == "paused"
             return "its container is paused" if paused else routing.probe.last_message
         case RoutingStatus.PROVISIONING:
-            waits = routing.wait_cause if routing.reservation is None else ""
-            return waits or (routing.probe.last_message if routing.started_at else "") or routing.cause
+            return (routing.probe.last_message if routing.started_at else "") or routing.cause
         case RoutingStatus.HEALTHY:
             return routing.cause
 

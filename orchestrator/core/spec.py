@@ -56,8 +56,6 @@ class RoutingSpec(Part):
     labels: Mapping[str, str] = Field(default_factory=dict)
     devices: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
-    generation: str = ""
-    """Changed by a forced restart of an unchanged definition; empty otherwise."""
 
     @cached_property
     def revision(self) -> str:

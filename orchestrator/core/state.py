@@ -53,7 +53,6 @@ class Observed:
     port: int = 0
     exit_code: int | None = None
     oom: bool = False
-    finished_at: float | None = None
     member: int = 0
 
 
@@ -122,8 +121,7 @@ class Routing:
     created_at: float
     cause: str = ""
     reservation: Reservation | None = None
-    """None: waits for capacity."""
-    wait_cause: str = ""
+    """None: it waits, and `cause` says for what."""
     unit_created_at: float | None = None
     """The container exists since; start_timeout counts from here."""
     started_at: float | None = None

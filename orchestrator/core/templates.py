@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from orchestrator.core.definition import Action, RunCommand
+from orchestrator.core.definition import Action
 
 BUILT_IN = frozenset({"model_path", "port", "ports[0]", "routing_id", "service_name", "runtime_path"})
 """Keys that every routing has. A `ref` must not be called like one (or `ports`)."""
@@ -143,17 +143,6 @@ def undefined_refs(actions: Sequence[Action], start_command: Commandline = None)
     for path, text in _strings("start_command", start_command):
         problems += _problems(path, text, len(actions), actions)
     return problems
-
-
-def uses_refs(command: Commandline, actions: Sequence[Action]) -> bool:
-    """Is the start command known only after the actions ran?"""
-    known = known_keys(actions) - BUILT_IN
-    return any(references(text, known) for _, text in _strings("start_command", command))
-
-
-def uses_run_command(actions: Sequence[Action]) -> bool:
-    """Does an action need the running container?"""
-    return any(isinstance(action, RunCommand) for action in actions)
 
 
 def _keys(text: str) -> Iterator[str]:

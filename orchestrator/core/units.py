@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+MIB = 1 << 20
 LEAST_MEMORY = 6 * MIB
 """Bytes; container engines start nothing with less."""
 LONGEST = 1e9

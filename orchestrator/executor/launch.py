@@ -83,8 +83,7 @@ class Launcher:
             **spec.environ,
             **secrets,
         }
-        gated = templates.uses_run_command(spec.actions) or templates.uses_refs(spec.command, spec.actions)
-        return Unit(launch.id, launch.service, spec, launch.kind, launch.reservation, environ, gated, launch.stop_grace)
+        return Unit(launch.id, launch.service, spec, launch.kind, launch.reservation, environ, launch.stop_grace)
 
     def _secret(self, name: str) -> str:
         """The value of a secret: its file's text without the line end. Raises `RuntimeFailure` (secret_missing)."""

@@ -186,7 +186,6 @@ def _observed(member: Member) -> Observed:
         port=port,
         exit_code=member.exit_code,
         oom=member.oom,
-        finished_at=member.finished_at,
     )
 
 

@@ -47,7 +47,6 @@ class Member:
     state: UnitState = "created"
     exit_code: int | None = None
     oom: bool = False
-    finished_at: float | None = None
     address: tuple[str, int] | None = None
     log: list[LogLine] = field(default_factory=list)
     files: dict[str, tuple[bytes, int]] = field(default_factory=dict)
@@ -138,7 +137,7 @@ class MemoryEngine:
         if member.end:
             member.end.cancel()
         if member.state in ("running", "paused"):
-            member.state, member.exit_code, member.oom, member.finished_at = "exited", exit_code, oom, self.now()
+            member.state, member.exit_code, member.oom = "exited", exit_code, oom
             member.over.set()
             member.written.set()
             self.tell(member.unit.id)

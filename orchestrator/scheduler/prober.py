@@ -10,13 +10,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import aiohttp
+import structlog
 
 from orchestrator.core.definition import HealthCheck
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.health import ProbeResult, fold, gap, is_checked
+from orchestrator.core.health import ProbeResult, fold, gap
 from orchestrator.core.ports import Clock, Runtime
 from orchestrator.core.state import ProbeState
 
+LOG = structlog.get_logger("orchestrator")
 CONNECT_TIMEOUT = 5.0
 HANG_UP = 0.05
 """Seconds in which a proxy in front of nothing (docker-proxy) hangs up after it accepted."""
@@ -53,7 +55,9 @@ class Prober:
                 self._tasks[routing] = (target, task)
 
     async def close(self) -> None:
+        tasks = [task for _, task in self._tasks.values()]
         self.sync({})
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
 
@@ -72,7 +76,7 @@ class Prober:
     async def probe(self, target: Target, *, owned: bool) -> ProbeResult:
         """One probe. `owned`: a pass counts only if the socket that listens belongs to the routing."""
         try:
-            if target.check is not None and is_checked(target.check):
+            if target.check is not None:
                 message = await self._fetch(target, target.check)
             else:
                 message = await _connect(target.host, target.port)
@@ -80,6 +84,9 @@ class Prober:
                 message = f"port {target.port} is held by a process that is not the routing's"
         except OrchestratorError as error:
             message = error.message
+        except Exception as error:  # its task would end, and the routing keep for ever the state that it has
+            LOG.exception("probe.broke", routing=target.routing)
+            message = f"cannot be probed: {type(error).__name__}: {error}"
         return ProbeResult(not message, self._clock.now(), message or "passed")
 
     async def _fetch(self, target: Target, check: HealthCheck) -> str:

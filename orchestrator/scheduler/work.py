@@ -125,7 +125,7 @@ class Work:
         service = self._facts.services[operation.service]
         waiting = self._facts.routings.get(operation.routing)
         routing = waiting or self._new(service, operation.revision, operation.cause)
-        routing = replace(routing, reservation=operation.reservation, wait_cause="", cause=operation.cause)
+        routing = replace(routing, reservation=operation.reservation, cause=operation.cause)
         routing = await self._facts.put_routing(replace(routing, created_at=self._clock.now(), busy="start"))
         await self._emit_of("routing.starting", routing, operation.cause)
         self._spawn("start", routing.id, self._executor.start(routing, service.spec, self._note))
@@ -134,7 +134,7 @@ class Work:
         service = self._facts.services[operation.service]
         waiting = self._facts.routings.get(operation.routing)
         routing = waiting or self._new(service, operation.revision, operation.cause)
-        await self._facts.put_routing(replace(routing, wait_cause=operation.cause, cause=operation.cause))
+        await self._facts.put_routing(replace(routing, cause=operation.cause))
         await self._emit_of("routing.waiting", routing, operation.cause)
 
     def _new(self, service: Service, revision: str, cause: str) -> Routing:

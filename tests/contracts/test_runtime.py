@@ -73,7 +73,7 @@ class Case:
             command=("serve", "{port}"),
             port=8000,
         )
-        return Unit(unit_id, "svc", **{"spec": spec, "gated": True} | changes)
+        return Unit(unit_id, "svc", **{"spec": spec} | changes)
 
     async def run(self, what: str, unit_id: str = "r1") -> None:
         await self.runtime.create(self.unit(unit_id))
@@ -150,12 +150,8 @@ async def test_a_started_routing_runs_and_has_an_address(case: Case) -> None:
 
 @pytest.mark.parametrize(("what", "code"), [("ends well", 0), ("ends badly", 3)])
 async def test_exit_codes_are_known(case: Case, what: str, code: int) -> None:
-    began = time.time()
     await case.run(what)
-    seen = await case.ended()
-    assert seen.exit_code == code
-    assert seen.finished_at is not None
-    assert began - 1 < seen.finished_at < time.time() + 1
+    assert (await case.ended()).exit_code == code
 
 
 async def test_a_command_that_is_not_there(case: Case) -> None:

@@ -52,7 +52,7 @@ class Case:
             command=("x", "{port}"),
             port=8000,
         )
-        await self.runtime.create(Unit("r1", "svc", spec, gated=True))
+        await self.runtime.create(Unit("r1", "svc", spec))
 
 
 def case_of(name: str, request: pytest.FixtureRequest, folder: Path) -> Case:

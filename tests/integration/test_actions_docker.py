@@ -42,7 +42,7 @@ def unit(folder: Path, image: str) -> Unit:
     spec = RoutingSpec(
         model_name="m", model_folder=str(folder), model_path="/models", model_mount="/models", image=image, port=8123
     )
-    return Unit("r1", "svc", spec, gated=True)
+    return Unit("r1", "svc", spec)
 
 
 async def test_results_reach_the_start_command(docker_runtime: Callable[..., Any], tmp_path: Path) -> None:

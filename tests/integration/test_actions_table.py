@@ -68,9 +68,7 @@ class Inside:
 async def inside(tmp_path: Path) -> AsyncIterator[Inside]:
     (tmp_path / "model").mkdir()
     runtime = ProcessRuntime("test", tmp_path / "state")
-    await runtime.create(
-        Unit("r1", "svc", SPEC.model_copy(update={"model_folder": str(tmp_path / "model")}), gated=True)
-    )
+    await runtime.create(Unit("r1", "svc", SPEC.model_copy(update={"model_folder": str(tmp_path / "model")})))
     yield Inside(runtime, tmp_path)
     await runtime.remove("r1")
     await runtime.close()

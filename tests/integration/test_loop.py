@@ -25,6 +25,7 @@ from orchestrator.scheduler.clock import SteadyClock
 from orchestrator.scheduler.facts import Facts
 from orchestrator.scheduler.journal import Journal
 from orchestrator.scheduler.loop import Loop
+from orchestrator.scheduler.prober import Prober, Target
 from orchestrator.scheduler.reader import FolderReader
 from orchestrator.scheduler.wakeups import guard_gateway
 from orchestrator.settings import Settings
@@ -69,7 +70,7 @@ class Small:
         return list(self.facts.routings.values())
 
     def healthy(self) -> bool:
-        return [routing_status(r) for r in self.routings()] == [RoutingStatus.HEALTHY]
+        return any(routing_status(r) is RoutingStatus.HEALTHY for r in self.routings())
 
 
 @pytest.fixture
@@ -198,3 +199,30 @@ async def test_a_gateway_that_stays_down_is_told_once_and_started_as_soon_as_it_
     finally:
         guard.cancel()
         await asyncio.gather(guard, return_exceptions=True)
+
+
+async def test_an_engine_that_is_down_is_never_an_empty_world(tmp_path: Path, server: tuple[str, int]) -> None:
+    async with small(tmp_path) as one:
+        one.engine.addresses["echo"] = server
+        one.define()
+        await one.until(one.healthy)
+        (routing,) = one.routings()
+        one.engine.fail()
+        await one.loop.look()
+        assert (one.healthy(), one.facts.observed_ok) == (True, False)
+        one.engine.recover()
+        await one.loop.look()
+        assert (one.routings(), one.facts.observed_ok) == ([routing], True)
+        one.engine.lose(routing.id)
+        await one.until(lambda: not one.healthy())
+        await one.until(one.healthy)
+
+
+async def test_a_probe_that_breaks_is_a_probe_that_fails(server: tuple[str, int]) -> None:
+    class Broken(MemoryRuntime):
+        async def owns_listener(self, unit_id: str, port: int) -> bool:  # noqa: ARG002
+            raise AssertionError("nobody expected it")
+
+    prober = Prober(Broken("test"), SteadyClock(), lambda _routing, _result: None)
+    result = await prober.probe(Target("r", *server, None, 0.0), owned=True)
+    assert (result.ok, "nobody expected it" in result.message) == (False, True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.explain import FAILURE_HINTS, Cause, ExplainFacts, explain
+from orchestrator.core.explain import FAILURE_HINTS, MOST, Cause, ExplainFacts, explain
 from orchestrator.core.problems import Problem
 from orchestrator.core.spec import RoutingSpec, ServiceSpec
 from orchestrator.core.state import (
@@ -91,11 +91,11 @@ CHAINS: dict[str, tuple[tuple[Cause, ...], list[str], str]] = {
     "port taken": (told(service(), HEALTHY, gateway_problem="port 80: nginx"), ["endpoint_taken"], "port 80: nginx"),
     "pending": (told(service()), ["pending"], ""),
     "no capacity": (
-        told(service(), routing(reservation=None, wait_cause="no capacity: needs 2 cuda.device, 1 free")),
+        told(service(), routing(reservation=None, cause="no capacity: needs 2 cuda.device, 1 free")),
         ["no_capacity"],
         "needs 2 cuda.device, 1 free",
     ),
-    "no image": (told(service(), routing(reservation=None, wait_cause="no image")), ["no_image"], "no image"),
+    "no image": (told(service(), routing(reservation=None, cause="no image")), ["no_image"], "no image"),
     "creating": (told(service(), routing(unit_created_at=None, started_at=None)), ["creating"], "since 50 s"),
     "preparing": (told(service(), routing(started_at=None)), ["preparing"], "since 45 s"),
     "loading": (told(service(), routing()), ["loading"], "started 40 s ago"),
@@ -145,9 +145,9 @@ CHAINS: dict[str, tuple[tuple[Cause, ...], list[str], str]] = {
         "2 starts failed; the next try is in",
     ),
     "crash loop": (
-        told(service(attempts=Attempts(REVISION, 7, 999.0)), failed("exited", exit_code=3), next_try_at=1043.0),
+        told(service(attempts=Attempts(REVISION, 7, 999.0)), failed("exited", exit_code=3)),
         ["exited", "crash_loop"],
-        "crash loop: 7 starts in a row failed; the next try is in 43 s",
+        "crash loop: 7 starts in a row failed; the next try is in",
     ),
     "cleared": (told(service(cleared_at=995.0), failed("exited")), ["pending"], ""),
     "another revision's": (told(service(), replace(failed("exited"), revision="old")), ["pending"], ""),
@@ -168,7 +168,7 @@ CHAINS: dict[str, tuple[tuple[Cause, ...], list[str], str]] = {
     "sick, then failed, then new": (
         told(
             service(desired=3),
-            routing(id="a", reservation=None, wait_cause="no capacity: x"),
+            routing(id="a", reservation=None, cause="no capacity: x"),
             replace(failed("image_missing"), id="b"),
             routing(id="c", probe=replace(SICK, last_message="")),
         ),
@@ -209,7 +209,7 @@ def test_ten_thousand_alike_are_one_cause() -> None:
 
 def test_a_long_list_is_cut() -> None:
     problems = tuple(replace(WRONG, line=n) for n in range(1, 100))
-    assert len(told(service(problems=problems), max_listed=5)) == 5
+    assert len(told(service(problems=problems))) == MOST
 
 
 LOGS = {

@@ -109,7 +109,7 @@ LOOKS = {
             GPU,
             routings=(
                 routing(GPU, "a"),
-                routing(GPU, "w", "waiting", wait_cause="no capacity: needs 1 cuda.device, 0 free"),
+                routing(GPU, "w", "waiting", cause="no capacity: needs 1 cuda.device, 0 free"),
             ),
             groups=ONE_GPU,
         ),

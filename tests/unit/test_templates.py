@@ -20,8 +20,6 @@ from orchestrator.core.templates import (
     render_command,
     templates,
     undefined_refs,
-    uses_refs,
-    uses_run_command,
 )
 
 VALUES = {"port": "8000", "ports[0]": "8000", "model_path": "/models", "cfg": "/tmp/x.py", "probe[out]": "a {port}"}
@@ -149,15 +147,6 @@ def test_undefined_refs(actions: list[Action], command: Any, expected: list[tupl
     assert [(p.path, p.key) for p in found] == [(path, key) for path, key, _ in expected]
     for problem, (_, _, words) in zip(found, expected, strict=True):
         assert words in problem.hint
-
-
-def test_what_the_gate_depends_on() -> None:
-    assert uses_refs("python {cfg}", [WRITE])
-    assert uses_refs(("python", "{probe[out]}"), [PROBE])
-    assert not uses_refs("python {{cfg}} {port} {other}", [WRITE])
-    assert not uses_refs(None, [WRITE])
-    assert uses_run_command([WRITE, PROBE])
-    assert not uses_run_command([WRITE])
 
 
 def test_every_string_of_an_action_is_rendered() -> None:

@@ -105,7 +105,7 @@ class Simulator:
                 self._next += not operation.routing
                 one = known or Routing(ident, of.id, of.name, operation.revision, now)
                 if isinstance(operation, Wait):
-                    routings[ident] = replace(one, wait_cause=operation.cause)
+                    routings[ident] = replace(one, cause=operation.cause)
                 else:
                     routings[ident] = replace(one, reservation=operation.reservation, busy="start", created_at=now)
             case Drain():

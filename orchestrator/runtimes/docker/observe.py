@@ -9,7 +9,6 @@ import docker
 
 from orchestrator.core.state import Observed, UnitKind, UnitState
 from orchestrator.runtimes.docker import options
-from orchestrator.runtimes.docker.logs import seconds
 
 STATES: Mapping[str, UnitState] = {
     "created": "created",
@@ -55,7 +54,6 @@ def _observed(api: docker.APIClient, container: Mapping[str, Any], waiting: Coll
         port=port,
         exit_code=end.get("ExitCode"),
         oom=bool(end.get("OOMKilled")),
-        finished_at=seconds(end["FinishedAt"]) if end else None,
         member=int(labels.get(options.MEMBER, "0")),
     )
 

@@ -306,7 +306,7 @@ def main(folder: str) -> int:
     replace("pid.json", {"supervisor": identity(os.getpid())})
     supervision = Supervision(Log())
     answer(supervision.start(order["argv"], order["cwd"], order["environ"]))
-    replace("exit.json", {"code": supervision.run(), "finished_at": time.time()})
+    replace("exit.json", {"code": supervision.run()})
     return 0
 
 

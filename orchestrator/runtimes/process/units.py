@@ -79,7 +79,7 @@ class UnitFolder:
         return self._json("pid.json")
 
     def ended(self) -> Mapping[str, Any]:
-        """`code` and `finished_at`; empty while it runs, or where its supervisor was killed."""
+        """`code`; empty while it runs, or where its supervisor was killed."""
         return self._json("exit.json")
 
     def _json(self, name: str) -> Mapping[str, Any]:
@@ -109,7 +109,6 @@ class UnitFolder:
             host=LOOPBACK if now != "created" else "",
             port=record.port,
             exit_code=ended.get("code"),
-            finished_at=ended.get("finished_at"),
             member=record.member,
         )
 
