@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -67,18 +68,29 @@ async def death(one: Daemon, kind: Kind, master: Master) -> tuple[float, float]:
     return gone, time.perf_counter() - began
 
 
-async def ask_for_ever(one: Daemon, headers: Mapping[str, str], failed: list[int]) -> None:
-    """A client that asks 50 times a second on connections of its own and never retries."""
-    while True:
-        ok = await answers(f"{one.gateway}/inference/{SERVICE}/", headers)
-        failed[0] += 1
-        failed[1] += not ok
-        await asyncio.sleep(PACE)
+@dataclass
+class Asked:
+    """What a client saw that asks 50 times a second, each time on a connection of its own, and never retries."""
+
+    took: list[float] = field(default_factory=list)
+    failed: int = 0
+
+    async def for_ever(self, one: Daemon, headers: Mapping[str, str]) -> None:
+        """Starts a request every `PACE` seconds, however long the others take."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                group.create_task(self._once(f"{one.gateway}/inference/{SERVICE}/", headers))
+                await asyncio.sleep(PACE)
+
+    async def _once(self, url: str, headers: Mapping[str, str]) -> None:
+        began = time.perf_counter()
+        self.failed += not await answers(url, headers, limit=20)
+        self.took.append(time.perf_counter() - began)
 
 
-async def rounds(kind: Kind) -> tuple[list[float], list[tuple[float, float]], list[int]]:
-    """Floors, deaths, and requests with how many of them failed."""
-    floors, deaths, asked = [], [], [0, 0]
+async def rounds(kind: Kind) -> tuple[list[float], list[tuple[float, float]], Asked]:
+    """Floors, deaths, and what the client saw meanwhile."""
+    floors, deaths, asked = [], [], Asked()
     with tempfile.TemporaryDirectory(prefix="ob-") as plain:
         fill(Path(plain) / "m")
         async with daemon(kind.runtime, image=kind.image, prepare=lambda models: fill(models / SERVICE)) as one:
@@ -86,24 +98,25 @@ async def rounds(kind: Kind) -> tuple[list[float], list[tuple[float, float]], li
             token = (await one.client.token_create(TokenRequest(service="*"))).token
             await until(lambda: healthy(one), every=0.1)
             master = Master(files(one.models.parent / "state").master)
-            client = asyncio.create_task(ask_for_ever(one, {"Authorization": f"Bearer {token}"}, asked))
+            client = asyncio.create_task(asked.for_ever(one, {"Authorization": f"Bearer {token}"}))
             for _ in range(ROUNDS):
                 floors.append(await floor(kind, Path(plain) / "m"))
                 deaths.append(await death(one, kind, master))
             client.cancel()
+            await asyncio.gather(client, return_exceptions=True)
     return floors, deaths, asked
 
 
 async def main() -> None:
     arguments(__doc__).parse_args()
     columns = ["server", "engine's floor", "out of rotation", "slowest", "replaced, HEALTHY", "slowest", "above floor"]
-    table = Table([*columns, "requests", "failed"])
+    table = Table([*columns, "requests", "failed", "slowest request"])
     for kind in KINDS:
         with own_network() if kind.runtime == "docker" else nullcontext():
             floors, deaths, asked = await rounds(kind)
         gone, back = [one for one, _ in deaths], [two for _, two in deaths]
         above = statistics.median(b - f for b, f in zip(back, floors, strict=True))
-        cells = (
+        times = (
             statistics.median(floors),
             statistics.median(gone),
             max(gone),
@@ -111,7 +124,8 @@ async def main() -> None:
             max(back),
             above,
         )
-        table.add(kind.label, *map(milliseconds, cells), f"{asked[0]:,}", str(asked[1]))
+        seen = (f"{len(asked.took):,}", str(asked.failed), milliseconds(max(asked.took)))
+        table.add(kind.label, *map(milliseconds, times), *seen)
     report("deaths", table)
 
 

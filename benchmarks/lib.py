@@ -130,9 +130,14 @@ class Daemon:
 
 @asynccontextmanager
 async def daemon(
-    runtime: str, *, image: str = "", prepare: Callable[[Path], object] = lambda _: None
+    runtime: str,
+    *,
+    image: str = "",
+    prepare: Callable[[Path], object] = lambda _: None,
+    program: Sequence[str] = ("orchestrator", "serve", "--ephemeral"),
 ) -> AsyncIterator[Daemon]:
-    """Up and ready; ended with all that it started. `prepare` gets the models_dir before the start."""
+    """Up and ready; ended with all that it started. `prepare` gets the models_dir before the start; `program` is the
+    module that is run, with its arguments."""
     with tempfile.TemporaryDirectory(prefix="ob-") as place:
         home = Path(place)
         models, log = home / "models", home / "daemon.log"
@@ -149,7 +154,7 @@ async def daemon(
         ]
         lines += ["[resource_groups.default]", "slots = { cpu = 100000 }"]
         config.write_text("\n".join(lines) + "\n")
-        process = _spawn(config, log)
+        process = _spawn([*program, "--config", str(config)], log)
         try:
             async with await _client(config, process, log) as client:
                 yield Daemon(models, f"http://{gateway}", process, client, log)
@@ -159,10 +164,11 @@ async def daemon(
             process.wait(120)
 
 
-def _spawn(config: Path, log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "orchestrator", "serve", "--ephemeral", "--config", str(config)]
+def _spawn(program: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as out:
-        return subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True, cwd=ROOT)
+        return subprocess.Popen(
+            [sys.executable, "-m", *program], stdout=out, stderr=out, start_new_session=True, cwd=ROOT
+        )
 
 
 async def _client(config: Path, process: subprocess.Popen[bytes], log: Path) -> Client:

@@ -122,13 +122,13 @@ def own_network() -> Iterator[None]:
         network.remove()
 
 
-async def answers(url: str, headers: Mapping[str, str] | None = None) -> bool:
-    """Whether a GET on a connection of its own is answered with 200."""
+async def answers(url: str, headers: Mapping[str, str] | None = None, *, limit: float = 2.0) -> bool:
+    """Whether a GET on a connection of its own is answered with 200 within `limit` seconds."""
     parts = urlsplit(url)
     head = {"Host": parts.netloc, "Connection": "close", **(headers or {})}
     lines = [f"GET {parts.path} HTTP/1.1", *(f"{key}: {value}" for key, value in head.items()), "", ""]
     with suppress(OSError, TimeoutError):
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(limit):
             reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
             try:
                 writer.write("\r\n".join(lines).encode())
