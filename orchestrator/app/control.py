@@ -144,15 +144,17 @@ class DaemonControl:
     async def service(self, ref: str) -> ServiceDetail:
         service = self._find(ref)
         events = await self._parts.store.events(service=service.name, limit=LATEST, newest=True)
-        around = self._around(await self._numbers(service))
-        return present.service_detail(service, self._facts.of(service.id), events, around)
+        routings = self._facts.of(service.id)
+        return present.service_detail(service, routings, events, self._around(await self._numbers(service, routings)))
 
     async def routings(self, service: str | None) -> Sequence[RoutingView]:
         wanted = [self._find(service)] if service else sorted(self._facts.services.values(), key=lambda s: s.name)
+        by_service = self._facts.by_service()
         views: list[RoutingView] = []
         for one in wanted:
-            around = self._around(await self._numbers(one))
-            views += [present.routing_view(r, around) for r in self._facts.of(one.id) if is_shown(r, one)]
+            shown = [r for r in by_service.get(one.id, ()) if is_shown(r, one)]
+            around = self._around(await self._numbers(one, shown))
+            views += [present.routing_view(r, around) for r in shown]
         return views
 
     async def explain(self, ref: str) -> ExplainView:
@@ -363,8 +365,11 @@ class DaemonControl:
             numbers=numbers or {},
         )
 
-    async def _numbers(self, service: Service) -> dict[str, int]:
-        """Revision hash to number; of several with one hash (a change taken back) the newest."""
+    async def _numbers(self, service: Service, routings: Sequence[Routing]) -> dict[str, int]:
+        """Revision hash to number; of several with one hash (a change taken back) the newest. The store is asked only
+        where an older one is among them."""
+        if all(r.revision == service.revision for r in routings):
+            return {service.revision: service.revision_number}
         newest_first = await self._parts.store.revisions(service.id)
         return {r.hash: r.number for r in reversed(newest_first)}
 

@@ -157,7 +157,7 @@ class HAProxyGateway:
         return not same
 
     async def _write(self, wanted: Structure, routes: Sequence[Route]) -> None:
-        await asyncio.to_thread(self._put, render(wanted, members(routes)), maps(routes))
+        await asyncio.to_thread(lambda: self._put(render(wanted, members(routes)), maps(routes)))
 
     def _put(self, text: str, entries: Mapping[str, Mapping[str, str]]) -> None:
         for name, mapped in entries.items():

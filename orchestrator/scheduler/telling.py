@@ -18,17 +18,15 @@ class Telling:
         self._shown: dict[str, str] = dict.fromkeys([*facts.services, *facts.routings], UNTOLD)
 
     async def routings(self) -> None:
-        """Statuses are derived; what is told, and stored with the facts behind it, is that they changed."""
+        """HEALTHY and UNHEALTHY; the other statuses are told by the operations that lead to them."""
         for routing in list(self._facts.routings.values()):
             status, seen = routing_status(routing), routing.observed
             news = self._is_news(routing.id, status)
             if not news or seen is None or seen.state == "exited":
                 continue  # the end of what had run is told for itself
             if status is RoutingStatus.HEALTHY:
-                await self._facts.put_routing(routing)
                 await self._emit("routing.healthy", routing, _took(routing))
             elif status is RoutingStatus.UNHEALTHY:
-                await self._facts.put_routing(routing)
                 paused = "its container is paused" if seen.state == "paused" else ""
                 await self._emit("routing.unhealthy", routing, paused or routing.probe.last_message)
 
