@@ -217,7 +217,8 @@ class Loop:
             wake = await self._publish(probed)
             for routing_id, routing in probed.items():
                 known[routing_id] = replace(known[routing_id], probe=routing.probe)
-            self._probed = {i: p for i, p in self._probed.items() if i in probed and p is not probed[i].probe}
+            taken = {i: routing.probe for i, routing in probed.items()}
+            self._probed = {i: p for i, p in self._probed.items() if i in known and p is not taken.get(i)}
         return wake
 
     async def _publish(self, probed: Mapping[str, Routing] | None = None) -> float | None:

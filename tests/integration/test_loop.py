@@ -15,6 +15,7 @@ from aiohttp import web
 
 from orchestrator.api.metrics import Metrics
 from orchestrator.core.errors import Unavailable
+from orchestrator.core.routes import RouteTable
 from orchestrator.core.state import Group, Routing, RoutingStatus, Service
 from orchestrator.core.status import routing_status
 from orchestrator.executor import Executor, Launcher
@@ -115,6 +116,38 @@ async def test_a_definition_becomes_a_healthy_routing(tmp_path: Path, server: tu
         one.define()
         await one.until(one.healthy)
         assert one.gateway.published[-1].routes[0].state == "serving"
+
+
+async def test_a_first_pass_during_a_publication_is_not_lost(
+    tmp_path: Path, server: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a health check it is the only pass there will be; with one, the next would come an interval later."""
+    asked, publishing = 0, asyncio.Event()
+
+    async def owns(*_: Any) -> bool:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            await publishing.wait()
+        return True
+
+    monkeypatch.setattr(MemoryRuntime, "owns_listener", owns)
+    async with small(tmp_path) as one:
+        one.engine.addresses["echo"] = server
+        publish = one.gateway.publish
+
+        async def slow(table: RouteTable) -> Any:
+            if any(route.servers for route in table.routes):
+                publishing.set()
+                if probes := [t for t in asyncio.all_tasks() if t.get_name().startswith("probe:")]:
+                    await asyncio.wait(probes)
+            return await publish(table)
+
+        monkeypatch.setattr(one.gateway, "publish", slow)
+        one.define()
+        path = one.folder / "model-definition.yml"
+        path.write_text(path.read_text().replace("count: 1", "count: 2"))
+        await one.until(lambda: asked == 2 and all(routing_status(r) is RoutingStatus.HEALTHY for r in one.routings()))
 
 
 async def test_a_start_that_ends_while_its_routing_is_drained_breaks_no_look(tmp_path: Path) -> None:
