@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Protocol
 from uuid import uuid4
@@ -26,7 +25,6 @@ from orchestrator.folders import read_folder
 from orchestrator.scheduler.prober import Prober, Target
 from orchestrator.settings import Settings
 
-LOG_TAIL = 50
 STOP_GRACE = 5.0
 
 State = Literal["started", "passed", "failed", "info"]
@@ -126,7 +124,7 @@ class Tries:
             await self._launcher.launch(launch, report, progress)
             await self._probe(unit, spec, tell)
         except OrchestratorError as error:
-            tail = error.tail if isinstance(error, ActionFailed) else await self._tail(unit, spec)
+            tail = error.tail if isinstance(error, ActionFailed) else await self._launcher.log_tail(unit, spec.routing)
             hint = error.hint or FAILURE_HINTS.get(error.code, "")
             text = self._launcher.masked(spec.routing, error.message)
             return text, {"code": error.code, "hint": hint, "log_tail": list(tail)}
@@ -187,14 +185,6 @@ class Tries:
         if isinstance(found, str):
             raise RuntimeFailure(found, code="no_capacity", hint="a try needs as much room as a routing")
         return found
-
-    async def _tail(self, unit: str, spec: ServiceSpec) -> tuple[str, ...]:
-        lines: list[str] = []
-        with suppress(OrchestratorError, TimeoutError):
-            async with asyncio.timeout(10):
-                async for line in self._runtime.logs(unit, tail=LOG_TAIL):
-                    lines.append(line.text)
-        return tuple(self._launcher.masked(spec.routing, "\n".join(lines)).splitlines())
 
     async def _clean(self, unit: str) -> str:
         """Why something is left; empty: nothing is."""

@@ -7,14 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from orchestrator.actions import ActionFailed
 from orchestrator.core.errors import OrchestratorError, Unavailable
-from orchestrator.core.ports import Clock, EventSink, Gateway, LogLine, PullProgress, Runtime
+from orchestrator.core.ports import Clock, EventSink, Gateway, PullProgress, Runtime
 from orchestrator.core.spec import ServiceSpec
 from orchestrator.core.state import Failure, Routing
 from orchestrator.executor.launch import Launch, Launcher
 from orchestrator.executor.outcomes import Created, Ended, Outcome, Recorded, Started, StartFailed
 
-LOG_TAIL = 50
-LOG_TIMEOUT = 10.0
 STARTS_AT_ONCE = 8
 PULL_REPORT_EVERY = 2.0
 EVENTS = {"image": "routing.image", "create": "routing.created", "start": "routing.started"}
@@ -49,7 +47,7 @@ class Executor:
 
     async def fail(self, routing: Routing, spec: ServiceSpec) -> Outcome:
         """Read the end of its log, then remove it. Requests that are still open get the rest of its grace first."""
-        tail = await self._tail(routing, spec)
+        tail = await self._launcher.log_tail(routing.id, spec.routing)
         await self.end(routing, spec.stop_grace if _runs(routing) and routing.started_at else 0.0)
         return Recorded(routing.id, tail)
 
@@ -80,20 +78,9 @@ class Executor:
             message=self._launcher.masked(spec.routing, error.message),
             at=self._clock.now(),
             hint=error.hint,
-            log_tail=() if unavailable else await self._tail(routing, spec),
+            log_tail=() if unavailable else await self._launcher.log_tail(routing.id, spec.routing),
             counts=not unavailable,
         )
-
-    async def _tail(self, routing: Routing, spec: ServiceSpec) -> tuple[str, ...]:
-        """The last lines of its log, without secrets; () where there is none to be had."""
-        lines: list[LogLine] = []
-        try:
-            async with asyncio.timeout(LOG_TIMEOUT):
-                async for line in self._runtime.logs(routing.id, tail=LOG_TAIL):
-                    lines.append(line)
-        except (OrchestratorError, TimeoutError):
-            pass
-        return tuple(self._launcher.masked(spec.routing, "\n".join(x.text for x in lines)).splitlines()[-LOG_TAIL:])
 
     def _pulls(self, routing: Routing) -> Callable[[PullProgress], None]:
         """Turns the stream of pull progress into an event every few seconds."""

@@ -5,6 +5,7 @@ The same steps serve a routing of a service and a try; each is told to `report` 
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -19,6 +20,10 @@ from orchestrator.core.ports import Command, PullProgress, Runtime, Unit
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Reservation, UnitKind
 
+LOG_TAIL = 50
+"""Lines."""
+LOG_TIMEOUT = 10.0
+"""Seconds."""
 Report = Callable[[str, str, Mapping[str, object]], Awaitable[None]]
 """step (`image`, `create`, `action.started`, `action.finished`, `action.failed`, `start`), cause in words, detail."""
 
@@ -95,6 +100,15 @@ class Launcher:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             hint = f"write its value to {self._secrets_dir / name} (mode 0600)"
             raise RuntimeFailure(f"cannot read the secret {name!r}: {why}", hint=hint, code="secret_missing") from None
+
+    async def log_tail(self, unit: str, spec: RoutingSpec) -> tuple[str, ...]:
+        """The last lines of its log without secrets, as far as they could be read in time."""
+        lines: list[str] = []
+        with suppress(OrchestratorError, TimeoutError):
+            async with asyncio.timeout(LOG_TIMEOUT):
+                async for line in self._runtime.logs(unit, tail=LOG_TAIL):
+                    lines.append(line.text)
+        return tuple(self.masked(spec, "\n".join(lines)).splitlines()[-LOG_TAIL:])
 
     def masked(self, spec: RoutingSpec, text: str) -> str:
         """`text` without the values of the spec's secrets."""

@@ -38,14 +38,11 @@ RETRY = 0.5
 
 @dataclass(slots=True)
 class Seen:
-    """What the last looks showed, for `status` and the metrics."""
+    """What the last look showed, for `status`. Empty: no such trouble."""
 
-    looks: int = 0
-    last_seconds: float = 0.0
     engine_error: str = NOT_YET
     gateway_error: str = ""
     store_error: str = ""
-    operations: int = 0
 
 
 class Watch(Protocol):
@@ -154,11 +151,8 @@ class Loop:
             wake += [made.wake_at, await self._publish(), await self._count_sessions()]
             await self._telling.services()
             self.prober.sync(self._targets())
-            self.seen.looks += 1
-            self.seen.operations += len(made.operations)
-            self.seen.last_seconds = self._clock.now() - began
             self.seen.store_error = ""
-        self._watch.looked(self.seen.last_seconds)
+        self._watch.looked(self._clock.now() - began)
         return min((w for w in wake if w is not None), default=None)
 
     async def look_now(self) -> None:
@@ -255,7 +249,8 @@ class Loop:
         except OrchestratorError:
             return self._clock.now() + RETRY
         for routing in draining:
-            self.facts.routings[routing.id] = replace(routing, sessions=sessions.get(routing.id, 0))
+            known = self.facts.routings[routing.id]
+            self.facts.routings[routing.id] = replace(known, sessions=sessions.get(routing.id, 0))
         return self._clock.now() if any(not sessions.get(r.id, 0) for r in draining) else None
 
     def _targets(self) -> dict[str, tuple[Target, Any]]:
