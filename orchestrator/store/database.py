@@ -21,7 +21,6 @@ T = TypeVar("T")
 
 CALL_LIMIT = 30.0
 """Seconds until a call is given up. More than the busy timeout: only a disk that hangs comes here."""
-BACKUP_LIMIT = 600.0
 
 
 class Database:
@@ -67,31 +66,6 @@ class Database:
         except OSError:
             return True
 
-    async def backup(self, target: Path) -> None:
-        """A whole copy (0600), while others read and write; `target` is replaced only once the copy is complete."""
-        part = target.with_name(target.name + ".part")
-
-        def work() -> None:
-            part.unlink(missing_ok=True)
-            os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            try:
-                self._copy(part)
-                part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
-
-        await self._call(f"back up the store to {target}", work, limit=BACKUP_LIMIT, path=target)
-
-    def _copy(self, target: Path) -> None:
-        copy = sqlite3.connect(target)
-        try:
-            with self._engine.connect() as connection:
-                source = connection.connection.dbapi_connection
-                assert isinstance(source, sqlite3.Connection)
-                source.backup(copy)
-        finally:
-            copy.close()
-
     async def close(self) -> None:
         """Let running work end, then the thread. Idempotent."""
         try:
@@ -102,22 +76,20 @@ class Database:
         finally:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _call(
-        self, what: str, work: Callable[[], T], *, limit: float = CALL_LIMIT, path: Path | None = None
-    ) -> T:
+    async def _call(self, what: str, work: Callable[[], T]) -> T:
         try:
             future = self._thread.submit(work)
         except RuntimeError:
             raise Unavailable(f"cannot {what}: it is closed", code="store_unavailable") from None
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(CALL_LIMIT):
                 return await asyncio.wrap_future(future)
         except TimeoutError:
             hint = "its disk may hang: look at the kernel's log"
-            message = f"cannot {what}: no answer within {limit:g} s"
+            message = f"cannot {what}: no answer within {CALL_LIMIT:g} s"
             raise Unavailable(message, hint=hint, code="store_unavailable") from None
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise translate(error, what, path or self.path) from error
+            raise translate(error, what, self.path) from error
 
 
 def database_file(url: str, state_dir: Path) -> Path:

@@ -62,10 +62,6 @@ class Store:
             )
         await self._database.write(sql.touch)
 
-    async def backup(self, target: Path) -> None:
-        """Copy the whole database to the file `target` (0600), while it is in use. An older copy there is replaced."""
-        await self._database.backup(target)
-
     async def load(self) -> Snapshot:
         """Ordered by id. Raises `Unavailable` where any record does not decode."""
         return await self._database.read(sql.load)

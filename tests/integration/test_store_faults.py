@@ -292,28 +292,7 @@ async def test_a_migration_that_is_cut_off_leaves_nothing(tmp_path: Path) -> Non
     await (await Store.open("", tmp_path)).close()
 
 
-# --- backup and size --------------------------------------------------------------------------------------------------
-
-
-async def test_a_backup_taken_during_writes_is_whole_and_opens(tmp_path: Path) -> None:
-    store = await Store.open("", tmp_path)
-    await store.put_service(SERVICE)
-    target = tmp_path / "kept" / "copy.db"
-    with pytest.raises(Unavailable, match="cannot back up the store to"):
-        await store.backup(target)
-    target.parent.mkdir()
-    for n in range(2):
-        writes = [store.put_routings([routing(f"r{i}", f"{n}.{k}") for i in range(10)]) for k in range(20)]
-        await asyncio.gather(*writes[:10], store.backup(target), *writes[10:])
-    assert [p.name for p in target.parent.iterdir()] == ["copy.db"]
-    assert target.stat().st_mode & 0o777 == 0o600
-    copy = await Store.open(f"sqlite:///{target}", tmp_path)
-    found = await copy.load()
-    assert copy.installation == store.installation
-    assert found.services == (SERVICE,)
-    assert [r.cause for r in found.routings] == ["1.9"] * 10
-    await copy.close()
-    await store.close()
+# --- size -------------------------------------------------------------------------------------------------------------
 
 
 async def test_ten_thousand_routings(tmp_path: Path) -> None:
