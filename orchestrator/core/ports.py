@@ -98,11 +98,10 @@ class Command:
 @dataclass(frozen=True, slots=True)
 class Created:
     """`port`: the port that the model server must listen on inside (the process runtime may have allocated another
-    than the definition's). `paths` translates the routing's view of a path to the host's, where they differ."""
+    than the definition's)."""
 
     runtime_id: str
     port: int
-    paths: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

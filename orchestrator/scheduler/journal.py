@@ -28,7 +28,6 @@ WARNINGS = frozenset(
         "service.held",
         "engine.lost",
         "gateway.lost",
-        "store.failed",
     }
 )
 QUIET = frozenset({"action.started", "image.pulling", "routing.image", "routing.created", "gateway.published"})

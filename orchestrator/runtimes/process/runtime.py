@@ -88,7 +88,7 @@ class ProcessRuntime:
         async with self._allocating:
             record = await on_disk(f"create {unit.id}", lambda: self._make(folder, unit))
         self._changes.tell(unit.id)
-        return Created(record.runtime_id, record.port, record.paths)
+        return Created(record.runtime_id, record.port)
 
     def _make(self, folder: UnitFolder, unit: Unit) -> Record:
         self._routings.mkdir(mode=0o700, parents=True, exist_ok=True)
