@@ -13,7 +13,6 @@ from orchestrator.core.state import Failure, Routing
 from orchestrator.executor.launch import Launch, Launcher
 from orchestrator.executor.outcomes import Created, Ended, Outcome, Recorded, Started, StartFailed
 
-STARTS_AT_ONCE = 8
 PULL_REPORT_EVERY = 2.0
 EVENTS = {"image": "routing.image", "create": "routing.created", "start": "routing.started"}
 """Step of a launch to the kind of its event; actions have kinds of their own."""
@@ -26,7 +25,6 @@ class Executor:
         self._launcher = launcher
         self._clock = clock
         self._emit = emit
-        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
 
     async def start(self, routing: Routing, spec: ServiceSpec, report: Callable[[Created], None]) -> Outcome:
         """Launch it. `report` hears of the created container before its actions run."""
@@ -39,8 +37,7 @@ class Executor:
         assert routing.reservation is not None
         launch = Launch(routing.id, routing.service, spec.routing, routing.reservation, spec.stop_grace)
         try:
-            async with self._starts:
-                await self._launcher.launch(launch, step, self._pulls(routing))
+            await self._launcher.launch(launch, step, self._pulls(routing))
         except OrchestratorError as error:
             return StartFailed(routing.id, await self._failure(routing, spec, error))
         return Started(routing.id, self._clock.now())

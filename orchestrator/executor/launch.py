@@ -28,6 +28,10 @@ Report = Callable[[str, str, Mapping[str, object]], Awaitable[None]]
 """step (`image`, `create`, `action.started`, `action.finished`, `action.failed`, `start`), cause in words, detail."""
 
 
+AT_ONCE = 8
+"""Units that are created or started side by side. Pulls and pre-start actions, which may take minutes, hold nobody up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
     """What is to be launched. `spec` still has its templates and names of secrets."""
@@ -44,19 +48,22 @@ class Launcher:
     def __init__(self, runtime: Runtime, secrets_dir: Path) -> None:
         self._runtime = runtime
         self._secrets_dir = secrets_dir
+        self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def launch(self, launch: Launch, report: Report, progress: Callable[[PullProgress], None]) -> None:
         """Raises `OrchestratorError`; what was created by then is left for the caller to remove."""
         spec = launch.spec
-        secrets = {env: self._secret(name) for env, name in spec.secrets.items()}
+        secrets = await asyncio.to_thread(self._secrets, spec)
         unit = self._unit(launch, secrets)
         image = await self._runtime.ensure_image(unit, progress)
         if image:
             await report("image", f"image {spec.image} is present", {"image": spec.image or "", "id": image})
-        created = await self._runtime.create(unit)
+        async with self._turn:
+            created = await self._runtime.create(unit)
         await report("create", "created", {"runtime_id": created.runtime_id, "port": created.port})
         values = await self._prepare(launch, created.port, tuple(secrets.values()), report)
-        await self._runtime.start(launch.id, _command(spec, values))
+        async with self._turn:
+            await self._runtime.start(launch.id, _command(spec, values))
         await report("start", "its start command runs", {})
 
     async def _prepare(self, launch: Launch, port: int, secrets: tuple[str, ...], report: Report) -> Mapping[str, str]:
@@ -89,6 +96,10 @@ class Launcher:
             **secrets,
         }
         return Unit(launch.id, launch.service, spec, launch.kind, launch.reservation, environ, launch.stop_grace)
+
+    def _secrets(self, spec: RoutingSpec) -> dict[str, str]:
+        """Environment variable to value."""
+        return {env: self._secret(name) for env, name in spec.secrets.items()}
 
     def _secret(self, name: str) -> str:
         """The value of a secret: its file's text without the line end. Raises `RuntimeFailure` (secret_missing)."""
