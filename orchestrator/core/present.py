@@ -42,7 +42,8 @@ def service_view(service: Service, routings: Sequence[Routing], around: Surround
     """`routings`: all of the service, records included."""
     status = service_status(service, routings)
     rolls_over = any(r.revision != service.revision for r in routings if is_live(r))
-    told = status is not ServiceStatus.HEALTHY or service.problems or rolls_over
+    refused = service.name in around.gateway_problems
+    told = status is not ServiceStatus.HEALTHY or service.problems or rolls_over or refused
     causes = causes_of(service, routings, around) if told else ()
     return ServiceView(
         id=service.id,

@@ -6,8 +6,8 @@ Names, hosts and ports go into a configuration file and onto a command line: not
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import TypeVar
 
@@ -20,13 +20,25 @@ MAX_WEIGHT = 256
 T = TypeVar("T", int, str)
 
 
-def admit(table: RouteTable, taken: Mapping[int, str]) -> tuple[tuple[Route, ...], dict[str, str]]:
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What services have now: their own ports and host names, to lower-case service name."""
+
+    ports: Mapping[int, str] = field(default_factory=dict)
+    hosts: Mapping[str, str] = field(default_factory=dict)
+
+
+def admit(
+    table: RouteTable, taken: Mapping[int, str], granted: Granted = Granted()
+) -> tuple[tuple[Route, ...], dict[str, str]]:
     """The routes with lower-case names, each without what cannot be granted; and by service name why not.
 
-    `taken`: ports that no service may have, and who has them.
+    Who asks for what it has been granted keeps it; else the first by name gets it. `taken`: ports that no service may
+    have, and who has them.
     """
     admitted: dict[str, Route] = {}
-    ports, hosts = dict(taken), dict[str, str]()
+    ports = _kept(granted.ports, {(r.service.lower(), r.port) for r in table.routes}) | dict(taken)
+    hosts = _kept(granted.hosts, {(r.service.lower(), (r.host or "").lower()) for r in table.routes})
     problems: dict[str, list[str]] = {}
     for route in table.routes:
         name = route.service.lower()
@@ -45,21 +57,25 @@ def admit(table: RouteTable, taken: Mapping[int, str]) -> tuple[tuple[Route, ...
     return tuple(admitted.values()), {name: "; ".join(found) for name, found in problems.items() if found}
 
 
+def _kept(granted: Mapping[T, str], asked: Set[tuple[str, object]]) -> dict[T, str]:
+    return {what: f"service {name}" for what, name in granted.items() if (name, what) in asked}
+
+
 def _host(host: str | None, hosts: dict[str, str], name: str, wrong: list[str]) -> str | None:
     lowered = host.lower() if host is not None else None
     return _claim(lowered, lowered is None or bool(_HOST.fullmatch(lowered)), hosts, "host", name, wrong)
 
 
 def _claim(wanted: T | None, valid: bool, held: dict[T, str], what: str, name: str, wrong: list[str]) -> T | None:
-    """`wanted` if it is valid and free, which it no longer is afterwards."""
+    """`wanted` if it is valid and free or its own already; no longer free afterwards."""
     if wanted is None:
         return None
-    if not valid or wanted in held:
-        wrong.append(
-            f"cannot listen on {what} {wanted}: " + (f"{held[wanted]} has it" if valid else f"it is no {what}")
-        )
+    if not valid:
+        wrong.append(f"cannot listen on {what} {wanted}: it is no {what}")
         return None
-    held[wanted] = f"service {name}"
+    if (holder := held.setdefault(wanted, f"service {name}")) != f"service {name}":
+        wrong.append(f"cannot listen on {what} {wanted}: {holder} has it")
+        return None
     return wanted
 
 

@@ -21,7 +21,7 @@ from orchestrator.core.errors import Unavailable
 from orchestrator.core.ports import Published
 from orchestrator.core.routes import Route, RouteTable
 from orchestrator.gateway import listening, process, runtime, starting
-from orchestrator.gateway.admission import admit
+from orchestrator.gateway.admission import Granted, admit
 from orchestrator.gateway.binary import binary
 from orchestrator.gateway.files import files
 from orchestrator.gateway.master import Down, Master, Processes
@@ -114,11 +114,12 @@ class HAProxyGateway:
         async with self._one:
             found = await self._processes()
             host, port = address(self._settings.listen)
-            routes, problems = admit(table, {port: "the gateway"})
+            routes, problems = admit(table, {port: "the gateway"}, await self._granted(found))
             routes, refused = await self._grant(host, routes, found)
+            names = {route.service.lower(): route.service for route in table.routes}
             wanted = structure(routes, self._settings, self._secrets(), str(self._files.onward))
             reloaded = await self._bring(wanted, routes, found)
-            return Published(problems | refused, reloaded)
+            return Published(problems | {names[name]: why for name, why in refused.items()}, reloaded)
 
     def _secrets(self) -> list[str]:
         return [key.secret for key in self._keys()]
@@ -128,6 +129,12 @@ class HAProxyGateway:
         if found.worker is None:
             raise Unavailable("cannot reach the gateway: it has no worker")
         return found
+
+    async def _granted(self, found: Processes) -> Granted:
+        """Asked of the worker: it outlives the daemon."""
+        ports = await self._map(found.workers[0], "ports")
+        hosts = await self._map(found.workers[0], "hosts")
+        return Granted({int(port): name for port, name in ports.items() if port.isdecimal()}, hosts)
 
     async def _grant(
         self, host: str, routes: Sequence[Route], found: Processes

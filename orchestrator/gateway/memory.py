@@ -11,7 +11,7 @@ from orchestrator.auth import SigningKey, verify
 from orchestrator.core.errors import NotAuthorised, Unavailable
 from orchestrator.core.ports import Published
 from orchestrator.core.routes import Route, RouteTable
-from orchestrator.gateway.admission import admit, weights
+from orchestrator.gateway.admission import Granted, admit, weights
 
 _FORBIDDEN = ("token_other_service", "token_scope")
 _AUTHORIZATION = re.compile(r"(?:bearer|backendai) +(\S+)", re.IGNORECASE)
@@ -36,7 +36,9 @@ class MemoryGateway:
 
     async def publish(self, table: RouteTable) -> Published:
         self._require()
-        self._routes, problems = admit(table, {})
+        ports = {r.port: r.service for r in self._routes if r.port is not None}
+        hosts = {r.host: r.service for r in self._routes if r.host is not None}
+        self._routes, problems = admit(table, {}, Granted(ports, hosts))
         self.published.append(table)
         return Published(problems, reloaded=False)
 

@@ -279,6 +279,17 @@ async def test_what_cannot_be_granted_is_told_and_harms_nobody_else(subject: Sub
     assert await subject.ask("/inference/far/", {}) == (503, "no_healthy_routing")
 
 
+async def test_who_has_a_host_keeps_it_while_it_asks_for_it(subject: Subject) -> None:
+    holder = route("Holder", subject.server, open_to_public=True, host="one.test")
+    early = route("early", subject.server, host="one.test")
+    await subject.gateway.publish(RouteTable((holder,)))
+    published = await subject.gateway.publish(RouteTable((early, holder)))
+    assert published.problems == {"early": "cannot listen on host one.test: service holder has it"}
+    assert await subject.ask("/", {}, host="one.test") == (200, "r1")
+    assert not (await subject.gateway.publish(RouteTable((early,)))).problems
+    assert await subject.ask("/", {}, host="one.test") == (401, "token_missing")
+
+
 async def test_a_stopped_gateway_says_so(subject: Subject) -> None:
     await subject.gateway.publish(table(subject.server))
     assert await subject.gateway.check()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.routes import Route, RouteTable, Server
 from orchestrator.gateway import runtime
-from orchestrator.gateway.admission import admit, weights
+from orchestrator.gateway.admission import Granted, admit, weights
 from orchestrator.gateway.render import maps, members, own_ports, render, structure, without_ports
 from orchestrator.settings import GatewaySettings
 
@@ -64,6 +64,18 @@ def test_nothing_unexpected_reaches_the_file(name: str, routing: str, at: str, h
         assert line.startswith(("  description ", "backend svc_", "  balance ", "  server ", "  bind "))
     assert all("\n" not in key + value for entries in maps(routes).values() for key, value in entries.items())
     assert bool(problems) == (not routes or routes[0] != table.routes[0]) or routes[0].service == name.lower()
+
+
+@pytest.mark.parametrize(
+    ("granted", "holder"),
+    [({}, "a"), ({9000: "b"}, "b"), ({9000: "gone"}, "a"), ({9000: "c"}, "a"), ({80: "b"}, "a")],
+)
+def test_who_has_a_port_keeps_it_else_the_first_by_name_gets_it(granted: dict[int, str], holder: str) -> None:
+    asked = RouteTable((Route("A", "serving", port=9000), Route("b", "serving", port=9000), Route("c", "serving")))
+    routes, problems = admit(asked, {80: "the gateway"}, Granted(granted))
+    assert [route.service for route in routes if route.port == 9000] == [holder]
+    other = {"a": "b", "b": "A"}[holder]
+    assert problems == {other: f"cannot listen on port 9000: service {holder} has it"}
 
 
 def world(*routes: Route) -> tuple[dict[tuple[str, str], runtime.Running], dict[str, dict[str, str]]]:
