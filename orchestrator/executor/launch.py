@@ -29,7 +29,9 @@ Report = Callable[[str, str, Mapping[str, object]], Awaitable[None]]
 
 
 AT_ONCE = 8
-"""Units that are created or started side by side. Pulls and pre-start actions, which may take minutes, hold nobody up."""
+"""Units that are created or started side by side."""
+PREPARED_AT_ONCE = 32
+"""Units whose pre-start actions run side by side: these may take minutes, and must hold up few others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Launcher:
         self._runtime = runtime
         self._secrets_dir = secrets_dir
         self._turn = asyncio.Semaphore(AT_ONCE)
+        self._preparing = asyncio.Semaphore(PREPARED_AT_ONCE)
 
     async def launch(self, launch: Launch, report: Report, progress: Callable[[PullProgress], None]) -> None:
         """Raises `OrchestratorError`; what was created by then is left for the caller to remove."""
@@ -61,7 +64,8 @@ class Launcher:
         async with self._turn:
             created = await self._runtime.create(unit)
         await report("create", "created", {"runtime_id": created.runtime_id, "port": created.port})
-        values = await self._prepare(launch, created.port, tuple(secrets.values()), report)
+        async with self._preparing:
+            values = await self._prepare(launch, created.port, tuple(secrets.values()), report)
         async with self._turn:
             await self._runtime.start(launch.id, _command(spec, values))
         await report("start", "its start command runs", {})
