@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from orchestrator.core.state import Observed, Reservation
 from orchestrator.runtimes import host, open_runtime
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.runtimes.process.processes import members
+from orchestrator.runtimes.process.units import UnitFolder
 from orchestrator.settings import DockerSettings, Settings
 
 SERVES = ("python", "-m", "http.server", "--bind", "127.0.0.1", "{port}")
@@ -433,6 +434,49 @@ async def test_a_torn_record_is_an_orphan_that_can_be_removed(machine: Machine) 
     await machine.runtime.remove("r1")
     assert await machine.runtime.observe() == []
     assert not machine.processes()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        '{"supervisor": {"pid": -1, "start": 1, "boot": "b"}}',
+        '{"supervisor": {"pid": 0, "start": 1, "boot": "b"}, "main": {"pid": true}}',
+        '{"supervisor": {"pid": 4194305, "start": 1, "boot": "b"}}',
+        '{"supervisor": "x", "main": [1]}',
+        '{"supervisor": {"pid": "1/../1"}}',
+        "[]",
+    ],
+)
+def test_what_a_damaged_file_names_is_no_process(tmp_path: Path, damage: str) -> None:
+    """Read only: a signal to -1 goes to every process that we may signal."""
+    (tmp_path / "pid.json").write_text(damage)
+    assert UnitFolder(tmp_path).recorded() == {}
+
+
+@pytest.fixture
+def bystander() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        yield process
+        process.kill()
+
+
+async def test_damaged_files_of_one_routing_harm_nobody_else(
+    machine: Machine, bystander: subprocess.Popen[bytes]
+) -> None:
+    """The routing runs as our own user and can write them."""
+    await machine.run(sh("exec sleep 1000"), "other")
+    await machine.run(sh("exec sleep 1000"))
+    await machine.seen()  # it is followed from now on
+    stranger = {"pid": bystander.pid, "start": 1, "boot": "b"}
+    (machine.folder() / "pid.json").write_text(json.dumps({"supervisor": stranger, "main": "x"}))
+    (machine.folder() / "exit.json").write_text('{"code": "x"}')
+    torn = json.loads((machine.folder() / "unit.json").read_text())
+    (machine.folder() / "unit.json").write_text(json.dumps(torn | {"id": "other", "port": "x"}))
+    assert {seen.routing for seen in await machine.runtime.observe()} == {"r1", "other"}
+    await machine.runtime.remove("r1")
+    assert not machine.processes()
+    assert (await machine.seen("other")).state == "running"
+    assert bystander.poll() is None
 
 
 # --- which runtime, and what the machine has ------------------------------------------------------------------------

@@ -7,7 +7,6 @@ daemon's user may read. The truth is on disk and in the kernel; any daemon on th
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -117,7 +116,7 @@ class ProcessRuntime:
         """Ports of all routings on this state directory, running or not."""
         ports = set()
         for folder in all_folders(self._routings):
-            with suppress(OSError, ValueError, TypeError, KeyError):
+            with suppress(OSError, ValueError):
                 ports.add(folder.record().port)
         return ports
 
@@ -157,7 +156,8 @@ class ProcessRuntime:
         recorded = folder.recorded()
         ended = self._watch.follow(unit_id, recorded.get("supervisor", {}))
         if not ended.is_set():
-            await on_disk(f"stop {unit_id}", lambda: _ask_to_stop(folder, recorded["supervisor"]["pid"], grace))
+            await on_disk(f"stop {unit_id}", lambda: _note_grace(folder, grace))
+            self._watch.send(unit_id, signal.SIGTERM)
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace + _AFTER_GRACE):
                     await ended.wait()
@@ -211,11 +211,9 @@ def _may_write(folder: UnitFolder) -> bool:
     return folder.exists and folder.state() != "exited"
 
 
-def _ask_to_stop(folder: UnitFolder, supervisor: int, grace: float) -> None:
+def _note_grace(folder: UnitFolder, grace: float) -> None:
     (folder.path / ".stop.new").write_text(str(grace))
     (folder.path / ".stop.new").replace(folder.path / "stop")
-    with suppress(ProcessLookupError):
-        os.kill(supervisor, signal.SIGTERM)
 
 
 def _read_only(unit: Unit) -> tuple[str, ...]:

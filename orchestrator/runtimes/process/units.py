@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from pydantic import TypeAdapter
+
 from orchestrator.core.errors import InvalidInput
 from orchestrator.core.paths import HOME
 from orchestrator.core.state import Observed, UnitKind, UnitState
@@ -25,6 +27,8 @@ LOOPBACK = "127.0.0.1"
 TMP = "/tmp"
 """Inside a routing; the host's own is another."""
 _STALE = 600.0
+_MOST_PID = 4194304
+"""The kernel's own limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,9 @@ class Record:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+_RECORD = TypeAdapter(Record)
+
+
 @dataclass(frozen=True, slots=True)
 class UnitFolder:
     """`path` is state_dir/routings/ID."""
@@ -68,19 +75,21 @@ class UnitFolder:
         return self.path.is_dir()
 
     def record(self) -> Record:
-        """Raises OSError or ValueError where it cannot be read."""
-        data = json.loads((self.path / "unit.json").read_text())
-        data["paths"] = tuple((inside, outside) for inside, outside in data["paths"])
-        data["read_only"] = tuple(data["read_only"])
-        return Record(**data)
+        """Raises OSError or ValueError where it cannot be read, or is another's."""
+        record = _RECORD.validate_json((self.path / "unit.json").read_bytes())
+        if record.id != self.path.name:
+            raise ValueError(f"it is the record of {record.id}")
+        return record
 
     def recorded(self) -> Mapping[str, Any]:
-        """`supervisor` and `main`, each as `supervisor.identity` gives it; empty before the start."""
-        return self._json("pid.json")
+        """`supervisor` and `main`, each as `supervisor.identity` gives it; empty before the start. What is damaged is
+        left out: the routing itself can write there."""
+        return {name: who for name, who in self._json("pid.json").items() if _is_identity(who)}
 
     def ended(self) -> Mapping[str, Any]:
         """`code`; empty while it runs, or where its supervisor was killed."""
-        return self._json("exit.json")
+        ended = self._json("exit.json")
+        return ended if type(ended.get("code")) is int else {}
 
     def _json(self, name: str) -> Mapping[str, Any]:
         try:
@@ -95,7 +104,7 @@ class UnitFolder:
         ended, now = self.ended(), self.state()
         try:
             record = self.record()
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError):
             return Observed(self.path.name, "", "", "routing", self.path.name, now)
         if record.installation != installation:
             return None
@@ -121,6 +130,11 @@ class UnitFolder:
         if "main" not in recorded:
             return "created"
         return "paused" if state(recorded["main"]) == "T" else "running"
+
+
+def _is_identity(who: object) -> bool:
+    """An id of 0 or less would stand for many processes, or for all."""
+    return isinstance(who, dict) and type(who.get("pid")) is int and 0 < who["pid"] <= _MOST_PID
 
 
 def folder_of(routings: Path, unit_id: str) -> UnitFolder:

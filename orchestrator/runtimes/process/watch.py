@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -35,6 +36,12 @@ class Watch:
         _reap(self._followed[unit_id][0])
         self.release(unit_id)
         self._tell(unit_id)
+
+    def send(self, unit_id: str, number: signal.Signals) -> None:
+        """To this very supervisor, whatever its files say by now; nothing where it is not followed."""
+        if unit_id in self._followed:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._followed[unit_id][0], number)
 
     def release(self, unit_id: str) -> None:
         """Follow it no longer; who waits for its end goes on."""
