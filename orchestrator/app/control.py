@@ -22,7 +22,7 @@ from orchestrator.core.errors import Conflict, InvalidInput, NotFound, Unavailab
 from orchestrator.core.ports import Clock, Gateway, Runtime, RuntimeInfo
 from orchestrator.core.problems import Problem
 from orchestrator.core.spec import ServiceSpec
-from orchestrator.core.state import Attempts, Removed, Routing, Service
+from orchestrator.core.state import Attempts, Removed, Routing, RoutingStatus, Service, ServiceStatus
 from orchestrator.core.status import is_shown, is_up, routing_status, service_status
 from orchestrator.core.views import (
     CheckView,
@@ -107,9 +107,11 @@ class DaemonControl:
             gateway=gateway,
             store={"state": broken or "writable"},
             observed_ok=self._facts.observed_ok,
-            services=_counts([service_status(s, by_service.get(s.id, ())) for s in self._facts.services.values()])
-            | ({"INVALID": len(self._facts.broken)} if self._facts.broken else {}),
-            routings=_counts([routing_status(r) for r in self._facts.routings.values()]),
+            services=_counts(
+                [service_status(s, by_service.get(s.id, ())) for s in self._facts.services.values()]
+                + [ServiceStatus.INVALID] * len(self._facts.broken)
+            ),
+            routings=_counts(self._routing_statuses()),
             held=tuple(sorted(s.name for s in self._facts.services.values() if s.held)),
         )
 
@@ -128,7 +130,13 @@ class DaemonControl:
     async def metrics(self) -> bytes:
         by_service = self._facts.by_service()
         services = [service_status(s, by_service.get(s.id, ())) for s in self._facts.services.values()]
-        return self._parts.metrics.render(services, [routing_status(r) for r in self._facts.routings.values()])
+        return self._parts.metrics.render(services, self._routing_statuses())
+
+    def _routing_statuses(self) -> list[RoutingStatus]:
+        """Of those that `ps` shows."""
+        of = self._facts.services
+        shown = [r for r in self._facts.routings.values() if r.service_id in of and is_shown(r, of[r.service_id])]
+        return [routing_status(r) for r in shown]
 
     async def doctor(self) -> Sequence[CheckView]:
         return await asyncio.to_thread(host_checks, self._parts.settings, running=True)

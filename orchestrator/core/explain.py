@@ -171,12 +171,13 @@ def _routings(facts: ExplainFacts) -> Iterator[Cause]:
 
 
 def _counts(routing: Routing, facts: ExplainFacts) -> bool:
-    """Not what was cleared, belongs to another revision, or happened long ago to a routing that had been HEALTHY."""
+    """Not what was cleared or belongs to another revision; nor, of a routing that had been HEALTHY, what was long ago
+    or not its own doing."""
     if (failure := routing.failure) is None:
         return True
     if failure.at <= facts.service.cleared_at or routing.revision != facts.service.revision:
         return False
-    return not routing.probe.passed_once or facts.now - failure.at <= RECENT
+    return not routing.probe.passed_once or (failure.counts and facts.now - failure.at <= RECENT)
 
 
 def _since(routing: Routing) -> float:

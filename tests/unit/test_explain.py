@@ -112,6 +112,15 @@ CHAINS: dict[str, tuple[tuple[Cause, ...], list[str], str]] = {
     ),
     "paused": (told(service(), routing(observed=seen("paused"))), ["paused"], ""),
     "exited": (told(service(), routing(observed=seen("exited", exit_code=1))), ["exited"], "exit code 1"),
+    "engine lost, back since": (
+        told(
+            service(),
+            replace(failed("engine_lost", counts=False), probe=ProbeState(passed_once=True)),
+            routing(id="r2", reservation=None, observed=None, cause="no capacity: needs 2 cpu, 1 free"),
+        ),
+        ["no_capacity"],
+        "needs 2 cpu",
+    ),
     "engine lost": (told(service(), routing(lost_with_engine=True)), ["engine_lost"], ""),
     "exit 0": (told(service(), failed("exited", exit_code=0)), ["exited"], "a server must stay in the foreground"),
     "exit 127": (told(service(), failed("exited", exit_code=127)), ["command_not_found"], "start_command"),
