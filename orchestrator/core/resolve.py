@@ -34,7 +34,7 @@ def resolve(definition: Definition, context: Context, file: str = "", at: At = n
     """What each served model would run as; `at` gives the line and column of a key's path in `file`."""
     views = [View(i, model, context, file, at) for i, model in enumerate(definition.models) if model.service]
     services: list[ServiceSpec] = []
-    holders = _Holders(context.taken_ports)
+    holders = _Holders(context.taken_ports, context.taken_hosts)
     for view in views:
         spec = _service(view)
         holders.claim(view)
@@ -104,14 +104,17 @@ def _check_process(view: View, spec: ServiceSpec) -> None:
 class _Holders:
     """Who has which name, port and host among the services of one definition."""
 
-    def __init__(self, ports: Mapping[int, str]) -> None:
+    def __init__(self, ports: Mapping[int, str], hosts: Mapping[str, str]) -> None:
         self._names: dict[str, str] = {}
         self._addresses = {f"port {port}": holder for port, holder in ports.items()}
+        self._addresses |= {f"host {host}": holder for host, holder in hosts.items()}
 
     def claim(self, view: View) -> None:
         """Note what the service takes, or report who has it already."""
         self._claim_name(view)
         endpoint: Endpoint = view.merged.get("endpoint", Endpoint())
+        if endpoint.host and endpoint.host.rpartition(".")[2].isdecimal():
+            view.refuse("endpoint.host", Refusal(f"{endpoint.host} is an address, not a name", "a host name"))
         for what, wanted in (("port", endpoint.port), ("host", endpoint.host and endpoint.host.lower())):
             address = f"{what} {wanted}"
             if wanted and (holder := self._addresses.get(address)):

@@ -35,6 +35,8 @@ class Context:
     """Resource group to the slots that it has besides cpu and mem."""
     taken_ports: Mapping[int, str] = field(default_factory=dict)
     """Port to its holder."""
+    taken_hosts: Mapping[str, str] = field(default_factory=dict)
+    """Lower-case host name to its holder."""
     mount_source: Callable[[str], str | Refusal] = _no_mounts
     """The host path, symlinks resolved, that an extra mount's `source` stands for."""
 

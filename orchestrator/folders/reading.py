@@ -19,7 +19,7 @@ from orchestrator.core.spec import ServiceSpec
 from orchestrator.folders.files import cause
 from orchestrator.folders.mounts import MountSources
 from orchestrator.folders.sources import Sources, gather, gather_text
-from orchestrator.settings import Settings, address
+from orchestrator.settings import Settings, address, own_hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +146,7 @@ def context_of(settings: Settings, runtime: str) -> Context:
         image_aliases=docker.image_aliases,
         slots=groups | {"default": groups.get("default", frozenset()) | {"cuda.device"}},
         taken_ports=ports,
+        taken_hosts=dict.fromkeys(own_hosts(settings.gateway), "the gateway"),
         mount_source=MountSources(settings).find,
     )
 

@@ -9,13 +9,14 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
+from types import MappingProxyType
 from typing import TypeVar
 
 from orchestrator.core.naming import is_service_name
 from orchestrator.core.routes import Route, RouteTable, Server
 
 _ROUTING = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_HOST = re.compile(r"(?!(?:.*\.)?[0-9]+$)[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 MAX_WEIGHT = 256
 T = TypeVar("T", int, str)
 
@@ -29,16 +30,21 @@ class Granted:
 
 
 def admit(
-    table: RouteTable, taken: Mapping[int, str], granted: Granted = Granted()
+    table: RouteTable,
+    taken: Mapping[int, str],
+    granted: Granted = Granted(),
+    taken_hosts: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[tuple[Route, ...], dict[str, str]]:
     """The routes with lower-case names, each without what cannot be granted; and by service name why not.
 
     Who asks for what it has been granted keeps it; else the first by name gets it. `taken`: ports that no service may
-    have, and who has them.
+    have, and who has them; `taken_hosts`: host names, in lower case.
     """
     admitted: dict[str, Route] = {}
     ports = _kept(granted.ports, {(r.service.lower(), r.port) for r in table.routes}) | dict(taken)
-    hosts = _kept(granted.hosts, {(r.service.lower(), (r.host or "").lower()) for r in table.routes})
+    hosts = _kept(granted.hosts, {(r.service.lower(), (r.host or "").lower()) for r in table.routes}) | dict(
+        taken_hosts
+    )
     problems: dict[str, list[str]] = {}
     for route in table.routes:
         name = route.service.lower()

@@ -34,7 +34,7 @@ from orchestrator.gateway.render import (
     render,
     structure,
 )
-from orchestrator.settings import GatewaySettings, address
+from orchestrator.settings import GatewaySettings, address, own_hosts
 
 LOG = structlog.get_logger(__name__)
 START_LIMIT = 5.0
@@ -114,7 +114,8 @@ class HAProxyGateway:
         async with self._one:
             found = await self._processes()
             host, port = address(self._settings.listen)
-            routes, problems = admit(table, {port: "the gateway"}, await self._granted(found))
+            hosts = dict.fromkeys(own_hosts(self._settings), "the gateway")
+            routes, problems = admit(table, {port: "the gateway"}, await self._granted(found), hosts)
             routes, refused = await self._grant(host, routes, found)
             names = {route.service.lower(): route.service for route in table.routes}
             wanted = structure(routes, self._settings, self._secrets(), str(self._files.onward))

@@ -12,6 +12,7 @@ from orchestrator.settings.models import (
     Settings,
     StoreSettings,
     address,
+    own_hosts,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "StoreSettings",
     "address",
     "load",
+    "own_hosts",
 ]

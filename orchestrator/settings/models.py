@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -52,6 +54,7 @@ class GatewaySettings(Section):
     def _check_url(cls, value: str) -> str:
         if value and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
             raise ValueError(f"`{value}` is not an address such as https://models.example.org")
+        urlsplit(value)  # raises where brackets hold no IPv6 address
         return value.rstrip("/")
 
 
@@ -165,6 +168,15 @@ def address(listen: str) -> tuple[str, int]:
     if not match or int(match[2]) > 65535:
         raise ValueError(f"`{listen}` is not an address such as 127.0.0.1:8080")
     return match[1].strip("[]"), int(match[2])
+
+
+def own_hosts(gateway: GatewaySettings) -> frozenset[str]:
+    """Names, in lower case, by which users reach the gateway itself. A service that had one of them would be given the
+    requests for all others."""
+    machine = socket.gethostname()
+    public = urlsplit(gateway.public_url).hostname or ""
+    names = {"localhost", machine, machine.partition(".")[0], address(gateway.listen)[0], public}
+    return frozenset(name.lower() for name in names if name)
 
 
 def _amount(slot: str, amount: object) -> float:

@@ -142,6 +142,19 @@ async def test_a_taken_port_is_one_services_problem(real: Box) -> None:
         assert _listens(holder.port)
 
 
+@pytest.mark.parametrize("name", ["127.0.0.1", "LOCALHOST", "models.example.org", socket.gethostname(), "10.1"])
+async def test_no_service_gets_the_gateways_own_name(tmp_path: Path, name: str, free_port: Callable[[], int]) -> None:
+    """It would be given the requests for all others, their bodies included."""
+    async with (
+        box(tmp_path, free_port(), public_url="https://Models.example.org/base") as real,
+        model_servers("r1", "r2") as (server, greedy),
+    ):
+        table = RouteTable((route("echo", server), route("greedy", greedy, host=name, open_to_public=True)))
+        assert set((await real.gateway.publish(table)).problems) == {"greedy"}
+        answer = await real.ask("/inference/echo/", {**real.bearer(), "Host": name})
+        assert answer.json["server"] == "r1"
+
+
 async def test_a_port_taken_while_it_was_down_keeps_nobody_from_starting(
     real: Box, free_port: Callable[[], int]
 ) -> None:

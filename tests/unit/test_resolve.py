@@ -176,6 +176,13 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
         "endpoint.port",
         "port 8080 is taken by the gateway",
     ),
+    "name of the gateway": (
+        {"endpoint": {"host": "Models.Example.org"}},
+        {"taken_hosts": {"models.example.org": "the gateway"}},
+        "endpoint.host",
+        "host models.example.org is taken by the gateway",
+    ),
+    "address of the gateway": ({"endpoint": {"host": "127.0.0.1"}}, {}, "endpoint.host", "an address, not a name"),
     "no such folder": ({"extra_mounts": [{"source": "nope"}]}, {}, "extra_mounts[0].source", "no folder nope"),
     "mount onto the system": (
         {"extra_mounts": [{"source": "data", "target": "/proc/sys"}]},
