@@ -17,10 +17,11 @@ from orchestrator.api.app import build_app
 from orchestrator.api.app import serve as serve_api
 from orchestrator.api.metrics import Metrics
 from orchestrator.api.middlewares import admin_token as authenticate
-from orchestrator.app.control import DaemonControl, Parts
+from orchestrator.app.control import DaemonControl
 from orchestrator.app.ending import end_everything
 from orchestrator.app.logging import configure
 from orchestrator.app.logs import Logs
+from orchestrator.app.parts import Parts
 from orchestrator.app.tries import Tries
 from orchestrator.auth import KeyRing, admin_token
 from orchestrator.core.errors import OrchestratorError, Unavailable

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import structlog
 
-from orchestrator.app.control import Parts
+from orchestrator.app.parts import Parts
 from orchestrator.core.errors import OrchestratorError
 
 LOG = structlog.get_logger("orchestrator")

@@ -1,0 +1,40 @@
+"""What the daemon is made of: put together by `app.daemon`, used by everything that answers for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.api.metrics import Metrics
+from orchestrator.app.logs import Logs
+from orchestrator.app.tries import Tries
+from orchestrator.auth import KeyRing
+from orchestrator.core.ports import Clock, Gateway, Runtime, RuntimeInfo
+from orchestrator.scheduler.journal import Journal
+from orchestrator.scheduler.loop import Loop
+from orchestrator.scheduler.reader import FolderReader
+from orchestrator.scheduler.tokens import Tokens
+from orchestrator.settings import Settings
+from orchestrator.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """One of each."""
+
+    settings: Settings
+    store: Store
+    runtime: Runtime
+    info: RuntimeInfo
+    runtime_reason: str
+    gateway: Gateway
+    gateway_url: str
+    keys: KeyRing
+    clock: Clock
+    journal: Journal
+    reader: FolderReader
+    loop: Loop
+    tokens: Tokens
+    tries: Tries
+    logs: Logs
+    metrics: Metrics
+    started_at: float
