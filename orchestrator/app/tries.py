@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
@@ -163,7 +164,7 @@ class Tries:
     def _read(self, request: TryRequest) -> ServiceSpec:
         """Raises `InvalidInput` with every error of the definition."""
         path = Path(request.folder)
-        file = path if path.is_file() else None
+        file = path if os.path.isfile(path) else None  # noqa: PTH113  # a name that is too long is none
         told = {"image": request.image, "environ": dict(request.environ), "resources": dict(request.resources)}
         launch, problems = deployment_from_mapping({k: v for k, v in told.items() if v}, "--try")
         reading = read_folder(

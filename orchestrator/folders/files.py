@@ -57,9 +57,14 @@ def read(path: Path, root: Path | None = None) -> Content:
     return Content(data, _stamp(before), settled=old and _stamp(before) == _stamp(after))
 
 
-def cause(error: OSError | RuntimeError) -> str:
+def cause(error: OSError | RuntimeError | ValueError) -> str:
     """What went wrong, without the path, which the reader of the message knows."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def shown(text: str) -> str:
+    """Names on the disk are bytes, and what is stored and answered is UTF-8: what is none is written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _stamp(found: os.stat_result) -> Stamp:

@@ -16,7 +16,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.problems import Problem, is_valid
 from orchestrator.core.resolve import Context, resolve
 from orchestrator.core.spec import ServiceSpec
-from orchestrator.folders.files import cause
+from orchestrator.folders.files import cause, shown
 from orchestrator.folders.mounts import MountSources
 from orchestrator.folders.sources import Sources, gather, gather_text
 from orchestrator.settings import Settings, address, own_hosts
@@ -83,10 +83,12 @@ def locate(path: Path, settings: Settings) -> Place:
     listed = Path(os.path.normpath(path.absolute()))
     try:
         real = path.resolve(strict=True)
+        if shown(str(real)) != str(real):
+            return Place(listed, real, None, "its path is not UTF-8 text: rename it")
         if not path.is_symlink() or listed.parent not in settings.models_dirs:
             return Place(listed, real, real.parent)
         roots = [d.resolve() for d in (*settings.models_dirs, *map(Path, settings.docker.allowed_mounts))]
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         return Place(listed, listed, None, f"cannot look into it: {cause(error)}")
     for root in roots:
         if real != root and real.is_relative_to(root):
@@ -108,16 +110,16 @@ def finish(place: Place, sources: Sources, context: Context, launch: Deployment 
         resolved = resolve(loaded.definition, context, str(sources.file), loaded.at)
         problems += resolved.problems
         services, names = resolved.services, resolved.names
-    ordered = _in_order(problems, str(sources.file))
+    ordered = _in_order([_shown(problem) for problem in problems], str(sources.file))
     valid = is_valid(ordered)
     return Reading(str(place.listed), sources.file, sources.digest, loaded, services if valid else (), ordered, names)
 
 
 def refused(place: Place) -> Reading:
     """A folder that must not be read."""
-    folder = str(place.listed).encode("utf-8", "replace").decode()
+    folder = shown(str(place.listed))
     hint = "opened by docker.allowed_mounts in config.toml" if place.real != place.listed else ""
-    problem = Problem("error", folder, 0, 0, "", place.refusal, hint)
+    problem = _shown(Problem("error", folder, 0, 0, "", place.refusal, hint))
     return Reading(folder, None, "", None, (), (problem,), (slug(place.listed.name),))
 
 
@@ -149,6 +151,10 @@ def context_of(settings: Settings, runtime: str) -> Context:
         taken_hosts=dict.fromkeys(own_hosts(settings.gateway), "the gateway"),
         mount_source=MountSources(settings).find,
     )
+
+
+def _shown(problem: Problem) -> Problem:
+    return replace(problem, file=shown(problem.file), message=shown(problem.message), hint=shown(problem.hint))
 
 
 def _in_order(problems: list[Problem], file: str) -> tuple[Problem, ...]:

@@ -49,7 +49,8 @@ class Watched:
         for top in self.models_dirs:
             with suppress(OSError):
                 for path in [top, *sorted(p for p in top.iterdir() if p.is_dir())]:
-                    found[str(path)] = path.stat().st_ino
+                    if path.name.isprintable():  # no other is a model folder, nor can one that is no text be watched
+                        found[str(path)] = path.stat().st_ino
         for folder in self.elsewhere():
             with suppress(OSError):
                 found[folder] = Path(folder).stat().st_ino

@@ -262,6 +262,23 @@ def test_names_that_cannot_be_shown(disk: Path, settings: Settings) -> None:
         (folder + errors(reading) + reading.names[0]).encode()
 
 
+def test_names_that_are_no_text_can_be_stored_and_answered(disk: Path, settings: Settings) -> None:
+    """Wherever they come in: a folder that links to one, out of models_dirs or not, and the name of a data folder."""
+    settings = settings.model_copy(update={"data_dirs": (disk / "data",)})
+    for name in ("models/.in\udcff", "out\udcff", "data/corpus\udcff"):
+        (disk / name).mkdir(parents=True)
+        (disk / name / "model-definition.yml").write_text(text("m"))
+    (disk / "models" / "in").symlink_to(disk / "models/.in\udcff")
+    (disk / "models" / "out").symlink_to(disk / "out\udcff")
+    add(disk, "data", text("data", extra_mounts="[{source: corpus}]"))
+    found = scan(settings, "docker")
+    assert {Path(folder).name for folder in found.readings} == {"in", "out", "data"}
+    for reading in found.readings.values():
+        assert "\\udcff" in errors(reading) or "not UTF-8" in errors(reading)
+        repr((reading.folder, reading.services, [str(p) for p in reading.problems])).encode()
+        assert reading.services == ()
+
+
 # --- all folders ----------------------------------------------------------------------------------------------------
 
 

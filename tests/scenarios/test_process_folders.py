@@ -8,11 +8,13 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 
+import pytest
 from harness import Daemon, echo, until
 
-from orchestrator.core.errors import NotFound
+from orchestrator.core.errors import NotFound, OrchestratorError
+from orchestrator.core.naming import slug
 from orchestrator.core.state import ServiceStatus
-from orchestrator.core.views import ServiceView
+from orchestrator.core.views import LaunchRequest, ServiceView, TryRequest
 
 INVALID = b"models:\n  - name: echo\n    service: {port: none}\n"
 
@@ -221,8 +223,18 @@ async def test_a_symlink_loop_and_hostile_names_break_nothing(daemon: Daemon) ->
     os.mkfifo(daemon.models / "pipe" / "model-definition.yml")
     daemon.drop("späce name", echo("odd"))
     daemon.drop("line\nbreak", echo("line-break"))
+    daemon.drop("no\udcfftext", echo("no-text"))
+    (daemon.models / "linked").symlink_to(daemon.models / "no\udcfftext")
+    (daemon.state_dir / "routings" / "no\udcfftext").mkdir(parents=True, exist_ok=True)
     await one_routing(daemon, "echo")
     await one_routing(daemon, "odd")
     shown = {s.name: s.cause for s in await daemon.client.services() if s.status is ServiceStatus.INVALID}
-    assert shown.keys() == {"loop", "again", "pipe", "line-break"}, shown
+    assert shown.keys() == {"loop", "again", "pipe", "line-break", slug("no\udcfftext"), "linked"}, shown
+    assert await until(lambda: kinds(daemon, "linked"), 10), "events can be read"
+    for folder in ("x" * 5000, "a\0b", "x" * 300):
+        with pytest.raises(OrchestratorError, match=r"no model folder|cannot"):
+            await daemon.client.start(LaunchRequest(folder=folder))
+        tried = [event async for event in daemon.client.try_run(TryRequest(folder=folder))]
+        assert tried[-1].state == "failed"
+    assert daemon.process.pid == (await daemon.client.status()).pid
     assert not [line for line in daemon.logged() if "text" in line], daemon.log_tail()

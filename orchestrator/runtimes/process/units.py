@@ -147,7 +147,7 @@ def folder_of(routings: Path, unit_id: str) -> UnitFolder:
 def all_folders(routings: Path) -> Iterator[UnitFolder]:
     """Every routing's folder, of whatever installation. Raises OSError."""
     for entry in sorted(routings.iterdir()):
-        if not entry.name.startswith(".") and entry.is_dir():
+        if not entry.name.startswith(".") and entry.name.isprintable() and entry.is_dir():
             yield UnitFolder(entry)
 
 
