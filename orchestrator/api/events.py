@@ -11,14 +11,18 @@ from orchestrator.core.errors import InvalidInput
 from orchestrator.core.views import EventView
 
 _MOST = 10_000
+_LAST = 2**63 - 1
+"""The store can count no further."""
 
 
 async def events(request: web.Request, control: Control) -> web.StreamResponse:
     """Query: `after` (seq; a stream also takes Last-Event-ID), `service`, `limit`, `follow`."""
     after, follow = query(request, "after", int, 0), query(request, "follow", bool, False)
     resumed = request.headers.get("Last-Event-ID", "")
-    if follow and resumed.isdecimal():
+    if follow and len(resumed) < 19 and resumed.isdecimal():
         after = max(after, int(resumed))
+    if abs(after) > _LAST:
+        raise InvalidInput(f"cannot list events after {after}: there is no such event")
     limit = query(request, "limit", int, 100)
     if not 0 <= limit <= _MOST:
         raise InvalidInput(f"cannot list {limit} events: limit is 0 to {_MOST}")

@@ -27,7 +27,7 @@ def admin_token(expected: str) -> Authenticate:
     """The one token that was made at the daemon's first start. An empty one opens nothing."""
 
     async def authenticate(text: str) -> Access:
-        same = hmac.compare_digest(text.encode(), expected.encode())
+        same = hmac.compare_digest(text.encode("utf-8", "surrogateescape"), expected.encode())
         return "admin" if same and expected else "public"
 
     return authenticate

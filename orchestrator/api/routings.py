@@ -7,6 +7,7 @@ from aiohttp import web
 from orchestrator.api.control import Control
 from orchestrator.api.routes import Route, answer_many, query
 from orchestrator.api.streams import lines
+from orchestrator.core.errors import InvalidInput
 from orchestrator.core.views import LogEntry, RoutingView
 
 
@@ -16,10 +17,13 @@ async def ps(request: web.Request, control: Control) -> web.Response:
 
 async def logs(request: web.Request, control: Control) -> web.StreamResponse:
     """Query: `follow`, `tail` (lines a routing), `since` (wall seconds)."""
+    tail = query(request, "tail", int, 0) if "tail" in request.query else None
+    if tail is not None and tail < 0:
+        raise InvalidInput(f"cannot show {tail} lines: tail is 0 or more")
     entries = control.logs(
         request.match_info["ref"],
         follow=query(request, "follow", bool, False),
-        tail=query(request, "tail", int, -1) if "tail" in request.query else None,
+        tail=tail,
         since=query(request, "since", float, 0.0) if "since" in request.query else None,
     )
     return await lines(request, entries)

@@ -9,6 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from orchestrator.core.errors import InvalidInput
 
 DEFAULT = "30d"
+LAST = 253402300799.0
+"""9999-12-31T23:59:59Z."""
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _MONTHS = {"mo": 1, "yr": 12}
 _DURATION = re.compile(r"([0-9]+)(s|m|h|d|w|mo|yr|)", re.IGNORECASE)
@@ -31,6 +33,8 @@ def parse_expiry(text: str, now: float) -> float | None:
         end = _end(told, now)
     except (ValueError, OverflowError) as error:
         raise _refused(told, str(error) if isinstance(error, _Wrong) else "it lies beyond the year 9999") from error
+    if end > LAST:
+        raise _refused(told, "it lies beyond the year 9999")
     if end <= now:
         raise _refused(told, "it is not in the future")
     return end

@@ -202,7 +202,7 @@ class TokenRequest(Request):
     or a time; None: 30 days."""
 
     service: str = Field(min_length=1)
-    name: str = ""
+    name: str = Field("", max_length=256)
     expires: str | None = None
     scope: Scope = "infer"
 

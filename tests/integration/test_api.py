@@ -85,7 +85,8 @@ async def test_each_route_asks_for_the_access_that_the_table_says(route: Route, 
 
 
 @pytest.mark.parametrize(
-    "header", ["", "Bearer", "Bearer ", "Basic dGVzdA==", f"BackendAI {ADMIN}", f"Bearer {ADMIN}x"]
+    "header",
+    ["", "Bearer", "Bearer ", "Basic dGVzdA==", f"BackendAI {ADMIN}", f"Bearer {ADMIN}x"],
 )
 async def test_what_is_not_the_admin_token_opens_nothing(header: str, raw: aiohttp.ClientSession) -> None:
     async with raw.get("/v1/status", headers={"Authorization": header}) as answer:
@@ -97,6 +98,7 @@ async def test_what_is_not_the_admin_token_opens_nothing(header: str, raw: aioht
 
 async def test_an_empty_admin_token_opens_nothing() -> None:
     assert await admin_token("")("") == "public"
+    assert await admin_token(ADMIN)("\udcff") == "public", "a byte of a header that is no UTF-8"
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,9 @@ async def test_a_body_that_is_wrong_is_refused_by_name(
         ("GET", "/v1/nothing", 404, "no_such_route"),
         ("PATCH", "/v1/services", 405, "method_not_allowed"),
         ("GET", "/v1/logs/echo?tail=many", 400, "invalid_input"),
+        ("GET", "/v1/logs/echo?tail=-1", 400, "invalid_input"),
         ("GET", "/v1/events?limit=-1", 400, "invalid_input"),
+        ("GET", f"/v1/events?after={2**63}", 400, "invalid_input"),
         ("GET", "/v1/events?follow=perhaps", 400, "invalid_input"),
     ],
 )

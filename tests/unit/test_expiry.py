@@ -68,6 +68,7 @@ def test_a_leap_day_and_a_year_is_the_last_of_february() -> None:
         ("2027-13-01T00:00:00Z", "no such date"),
         ("2027-02-01T00:00:00", "neither"),
         ("9999yr", "beyond the year 9999"),
+        ("9999-12-31T23:59:59-14:00", "beyond the year 9999"),
         ("9" * 5000, "beyond the year 9999"),
         ("9" * 18 + "w", "beyond the year 9999"),
         ("999999999999999999mo", "beyond the year 9999"),
