@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import proxies
-from benchmarks.lib import ROOT, Table, arguments, report
+from benchmarks.lib import ROOT, Table, arguments, calm, report
 from benchmarks.proxies import Proxy
 
 PAUSES = "function delay() return math.random(5, 15) end"
@@ -27,24 +27,29 @@ UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
 @dataclass(frozen=True)
 class Run:
-    """Requests a second; milliseconds."""
+    """Requests a second; milliseconds; microseconds of CPU that the proxy spent on each request."""
 
     rate: float
     p50: float
     p99: float
+    cost: float
 
 
-def wrk(proxy: Proxy, seconds: int, *options: str) -> Run:
-    headers = [part for key, value in proxy.headers.items() for part in ("-H", f"{key}: {value}")]
-    argv = ["wrk", "--latency", f"-d{seconds}s", *options, *headers, proxy.url]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+def wrk(proxy: Proxy, seconds: int, *options: str, pauses: str = "") -> Run:
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(proxy.script + pauses)
+        script.flush()
+        argv = ["wrk", "--latency", f"-d{seconds}s", *options, "-s", script.name, proxy.url]
+        before = proxy.cpu()
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
     out = done.stdout
     failed = done.returncode or "Non-2xx" in out or "Socket errors" in out
     assert not failed, f"{proxy.name}: {out}{done.stderr}"
     rate = re.search(r"Requests/sec:\s+([0-9.]+)", out)
     shares = dict(re.findall(r"^\s+(50|99)%\s+([0-9.]+[a-z]+)$", out, re.MULTILINE))
     assert rate, out
-    return Run(float(rate[1]), _ms(shares["50"]), _ms(shares["99"]))
+    cost = (proxy.cpu() - before) / (float(rate[1]) * seconds) * 1e6
+    return Run(float(rate[1]), _ms(shares["50"]), _ms(shares["99"]), cost)
 
 
 def _ms(text: str) -> float:
@@ -53,39 +58,43 @@ def _ms(text: str) -> float:
 
 
 def median(runs: Sequence[Run]) -> Run:
-    return Run(*(statistics.median(getattr(run, name) for run in runs) for name in ("rate", "p50", "p99")))
+    return Run(*(statistics.median(getattr(run, name) for run in runs) for name in ("rate", "p50", "p99", "cost")))
 
 
-def compare(every: Sequence[Proxy], rounds: int, seconds: int, pauses: Path) -> Table:
+def compare(every: Sequence[Proxy], rounds: int, seconds: int) -> Table:
     """All proxies once a round, so that what else the machine does falls on all of them."""
     fast: dict[str, list[Run]] = {proxy.name: [] for proxy in every}
     paced: dict[str, list[Run]] = {proxy.name: [] for proxy in every}
     for turn in range(rounds + 1):
         for proxy in every:
+            calm()
             full = wrk(proxy, seconds if turn else 1, "-t2", "-c32")
-            calm = wrk(proxy, seconds if turn else 1, "-t1", "-c10", "-s", str(pauses))
+            slow = wrk(proxy, seconds if turn else 1, "-t1", "-c10", pauses=PAUSES)
             if turn:  # the first round only warms up
                 fast[proxy.name].append(full)
-                paced[proxy.name].append(calm)
+                paced[proxy.name].append(slow)
     return table(fast, paced)
 
 
 def table(fast: dict[str, list[Run]], paced: dict[str, list[Run]]) -> Table:
     """Ratios and differences are taken within each round; their median is shown."""
-    made = Table(["", "requests/s", "× nginx", "p50", "p99", "p50 at 1,000/s", "added to direct", "p99 at 1,000/s"])
+    made = Table(
+        ["", "requests/s", "× nginx", "CPU a request", "p50", "p99", "p50 at 1,000/s", "added", "p99 at 1,000/s"]
+    )
     for name in fast:
-        best, calm = median(fast[name]), median(paced[name])
+        best, slow = median(fast[name]), median(paced[name])
         ratio = statistics.median(a.rate / b.rate for a, b in zip(fast[name], fast[NGINX], strict=True))
         added = statistics.median(a.p50 - b.p50 for a, b in zip(paced[name], paced["direct"], strict=True))
         made.add(
             name,
             f"{best.rate:,.0f}",
             f"{ratio:.2f}",
+            f"{best.cost:.0f} µs",
             f"{best.p50:.2f} ms",
             f"{best.p99:.1f} ms",
-            f"{calm.p50:.2f} ms",
+            f"{slow.p50:.2f} ms",
             f"{added:+.2f} ms",
-            f"{calm.p99:.2f} ms",
+            f"{slow.p99:.2f} ms",
         )
     rates = ", ".join(f"{statistics.median(run.rate for run in runs):,.0f}" for runs in paced.values())
     made.notes.append(f"Paced runs, requests a second in the same order: {rates}.")
@@ -106,8 +115,6 @@ async def main() -> None:
     programs = await asyncio.to_thread(set_up)
     with tempfile.TemporaryDirectory(prefix="ob-") as place, ExitStack() as stack:
         home = Path(place)
-        pauses = home / "pauses.lua"
-        pauses.write_text(PAUSES)
         ports = stack.enter_context(proxies.backends(home / "backends"))
         others = [
             stack.enter_context(proxies.nginx(home / "nginx", ports, kept=False)),
@@ -119,7 +126,7 @@ async def main() -> None:
         try:
             every = [Proxy("direct", f"http://127.0.0.1:{ports[0]}/"), *await ours.start(ports), *others]
             await asyncio.sleep(1)
-            made = await asyncio.to_thread(compare, every, given.rounds, given.seconds, pauses)
+            made = await asyncio.to_thread(compare, every, given.rounds, given.seconds)
         finally:
             await ours.stop()
     report("gateway", made)

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
+
 from orchestrator.client import Client, find_daemon
 from orchestrator.core.errors import OrchestratorError
 
@@ -95,6 +97,13 @@ def timed(call: Callable[[], object], repeat: int = 5) -> float:
         return time.perf_counter() - began
 
     return statistics.median(once() for _ in range(repeat))
+
+
+def calm(limit: float = 20.0) -> None:
+    """Waits until nothing else keeps the machine busy, at most `limit` seconds."""
+    deadline = time.monotonic() + limit
+    while psutil.cpu_percent(0.5) > 10 and time.monotonic() < deadline:
+        pass
 
 
 # --- waiting --------------------------------------------------------------------------------------------------------

@@ -11,8 +11,10 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from benchmarks.lib import free_port
 from orchestrator.auth import KeyRing
@@ -29,6 +31,18 @@ http {{ access_log off; keepalive_requests 100000000; client_body_temp_path {fol
 fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
 {inside} }}
 """
+TOKENS = """
+local requests, turn = {}, 0
+function init()
+  for _, token in ipairs({TOKENS}) do
+    table.insert(requests, wrk.format(nil, nil, {Authorization = token}))
+  end
+end
+function request()
+  turn = turn % #requests + 1
+  return requests[turn]
+end
+"""
 CADDYFILE = """{{
   admin off
   auto_https off
@@ -43,16 +57,33 @@ http://127.0.0.1:{port} {{
 
 @dataclass(frozen=True)
 class Proxy:
-    """`url` answers with the backends' answer; `headers` are sent with each request."""
+    """`url` answers with the backends' answer; `tokens` are sent in turn, one a request. `pid`: whose CPU it costs,
+    with its children's; 0: nobody's."""
 
     name: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    pid: int = 0
+    tokens: Sequence[str] = ()
+
+    def cpu(self) -> float:
+        """Seconds spent so far."""
+        if not self.pid:
+            return 0.0
+        own = psutil.Process(self.pid)
+        return sum(sum(one.cpu_times()[:2]) for one in (own, *own.children(recursive=True)))
+
+    @property
+    def script(self) -> str:
+        """For wrk: its requests are made once, then sent in turn."""
+        if not self.tokens:
+            return ""
+        told = ", ".join(f'"Bearer {token}"' for token in self.tokens)
+        return TOKENS.replace("TOKENS", told)
 
 
 @contextmanager
-def running(argv: Sequence[str], folder: Path, port: int, environ: Mapping[str, str] | None = None) -> Iterator[None]:
-    """A program in a session of its own, listening on `port`; ended afterwards."""
+def running(argv: Sequence[str], folder: Path, port: int, environ: Mapping[str, str] | None = None) -> Iterator[int]:
+    """Pid of a program in a session of its own, listening on `port`; ended afterwards."""
     with (folder / "out").open("wb") as out:
         told = {**os.environ, **(environ or {})}
         process = subprocess.Popen(argv, stdout=out, stderr=out, start_new_session=True, env=told)
@@ -60,7 +91,7 @@ def running(argv: Sequence[str], folder: Path, port: int, environ: Mapping[str, 
         while not _accepts(port):
             assert process.poll() is None, f"{argv[0]} ended:\n{(folder / 'out').read_text()}"
             time.sleep(0.02)
-        yield
+        yield process.pid
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
@@ -92,19 +123,18 @@ def nginx(folder: Path, ports: Sequence[int], *, kept: bool) -> Iterator[Proxy]:
         f"upstream u {{ least_conn; {servers} {pool} }}"
         f"server {{ listen 127.0.0.1:{own} backlog=4096; location / {{ proxy_pass http://u; {reuse} }} }}"
     )
-    with _nginx(folder, inside, own, workers=os.cpu_count() or 1):
-        yield Proxy(
-            f"nginx, no auth, {'connections to backends kept' if kept else 'as it comes'}", f"http://127.0.0.1:{own}/"
-        )
+    with _nginx(folder, inside, own, workers=os.cpu_count() or 1) as pid:
+        how = "connections to backends kept" if kept else "as it comes"
+        yield Proxy(f"nginx, no auth, {how}", f"http://127.0.0.1:{own}/", pid)
 
 
 @contextmanager
-def _nginx(folder: Path, inside: str, port: int, *, workers: int) -> Iterator[None]:
+def _nginx(folder: Path, inside: str, port: int, *, workers: int) -> Iterator[int]:
     folder.mkdir(parents=True)
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder, inside=inside, workers=workers))
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
-    with running([program, "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")], folder, port):
-        yield
+    with running([program, "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")], folder, port) as pid:
+        yield pid
 
 
 @contextmanager
@@ -122,8 +152,8 @@ def traefik(folder: Path, ports: Sequence[int], programs: Path) -> Iterator[Prox
     options = {"entryPoints.web.address": f"127.0.0.1:{own}", "providers.file.filename": str(folder / "rules.yml")}
     quiet = {"global.checkNewVersion": "false", "global.sendAnonymousUsage": "false", "log.level": "ERROR"}
     argv = [str(programs / "traefik"), *(f"--{key}={value}" for key, value in {**options, **quiet}.items())]
-    with running(argv, folder, own):
-        yield Proxy("Traefik, no auth", f"http://127.0.0.1:{own}/")
+    with running(argv, folder, own) as pid:
+        yield Proxy("Traefik, no auth", f"http://127.0.0.1:{own}/", pid)
 
 
 @contextmanager
@@ -134,8 +164,8 @@ def caddy(folder: Path, ports: Sequence[int], programs: Path) -> Iterator[Proxy]
     (folder / "Caddyfile").write_text(CADDYFILE.format(port=own, backends=upstreams))
     environ = {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
     argv = [str(programs / "caddy"), "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
-    with running(argv, folder, own, environ):
-        yield Proxy("Caddy, no auth", f"http://127.0.0.1:{own}/")
+    with running(argv, folder, own, environ) as pid:
+        yield Proxy("Caddy, no auth", f"http://127.0.0.1:{own}/", pid)
 
 
 class Gateway:
@@ -155,11 +185,13 @@ class Gateway:
         await self._gateway.start()
         await self._gateway.publish(RouteTable(routes))
         now = time.time()
-        token = self._keys.issue(Token("t1", "shut", "bench", "infer", now, now + 86400), now)
-        where = f"http://{self._listen}/inference"
+        records = [Token(f"t{i}", "shut", "benchmark", "infer", now, now + 86400) for i in range(2)]
+        tokens = [self._keys.issue(record, now) for record in records]
+        where, pid = f"http://{self._listen}/inference", int((await self._gateway.check())["pid"])
         return [
-            Proxy("orchestrator, JWT on each request", f"{where}/shut/", {"Authorization": f"Bearer {token}"}),
-            Proxy("orchestrator, public service", f"{where}/open/"),
+            Proxy("orchestrator, JWT", f"{where}/shut/", pid, tokens[:1]),
+            Proxy("orchestrator, JWT, another one each time", f"{where}/shut/", pid, tokens),
+            Proxy("orchestrator, public service", f"{where}/open/", pid),
         ]
 
     async def stop(self) -> None:
