@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from errno import ENOSPC, EPIPE
 from io import TextIOWrapper
 from typing import Annotated, Any
 
@@ -102,6 +103,10 @@ def main() -> None:
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in (EPIPE, ENOSPC):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == ENOSPC:
+            print("error: cannot write the output: no space is left", file=sys.stderr)
         sys.exit(ERROR)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ COLOURS = {
     "info": "dim",
 }
 
+FOLDED = 24
+"""Characters that a table's last column has at least where it folds."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 
@@ -71,23 +74,27 @@ def dump(view: BaseModel, *, exclude: Collection[str] = ()) -> dict[str, Any]:
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[object], *, nothing: str) -> None:
-    """`nothing` is said (to stderr) where there are no rows."""
+    """`nothing` is said (to stderr) where there are no rows. Only the last column folds, and only where it has room:
+    ids and addresses stay whole, to be copied.
+    """
     if not rows:
         print(nothing, file=sys.stderr)
         return
     cells = [[one_line(column.text(row)) for column in columns] for row in rows]
-    if sys.stdout.isatty():
+    titled = [[c.title for c in columns], *cells]
+    whole = sum(max(map(len, column)) + 2 for column in list(zip(*titled, strict=True))[:-1])
+    if sys.stdout.isatty() and whole + FOLDED <= get_terminal_size().columns:
         _print_rich(columns, cells)
     else:
-        print("\n".join(aligned([[c.title for c in columns], *cells], [c.right for c in columns])))
+        print("\n".join(aligned(titled, [c.right for c in columns])))
 
 
 def aligned(cells: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
     """Lines with their cells under each other, two spaces apart, without trailing space."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     placed = [
-        [cell.rjust(width) if r else cell.ljust(width) for cell, width, r in zip(row, widths, right, strict=True)]
-        for row in cells
+        [" " * (width - len(cell)) * r + paint(cell) + " " * (width - len(cell)) * (not r) for cell, width, r in columns]
+        for columns in (zip(row, widths, right, strict=True) for row in cells)
     ]
     return ["  ".join(row).rstrip() for row in placed]
 
@@ -99,7 +106,12 @@ def _print_rich(columns: Sequence[Column], cells: Iterable[Sequence[str]]) -> No
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+        table.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            overflow="fold",
+            no_wrap=column is not columns[-1],
+        )
     for row in cells:
         table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
     Console().print(table)

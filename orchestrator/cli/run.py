@@ -82,6 +82,7 @@ async def _run(embedded: Embedded, *, timeout: float, once: bool) -> int:
                 file=sys.stderr,
             )
             print("\n".join(f"  {one_line(line)}" for line in log_tail(embedded.log, logged)), file=sys.stderr)
+            print("hint: what it had started goes on; the same command again takes it over", file=sys.stderr)
             return ERROR
         return INTERRUPTED if asked.done() else await work
     finally:

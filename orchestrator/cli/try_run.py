@@ -88,7 +88,10 @@ def _show(common: Common, event: TryEvent) -> None:
 
         print(json.dumps(dump(event), ensure_ascii=False), flush=True)
         return
-    print(f"{paint(event.state):<8} {event.step}  {one_line(event.message)}".rstrip(), flush=True)
+    first, *more = event.message.splitlines() or [""]
+    print(f"{paint(event.state):<8} {event.step}  {one_line(first)}".rstrip(), flush=True)
+    for line in more:
+        print(f"         {one_line(line)}", flush=True)
     for name, value in event.detail.items():
         lines = value if isinstance(value, list | tuple) else str(value).splitlines()
         for line in lines:

@@ -21,11 +21,12 @@ class Telling:
         """HEALTHY and UNHEALTHY; the other statuses are told by the operations that lead to them."""
         for routing in list(self._facts.routings.values()):
             status, seen = routing_status(routing), routing.observed
+            recovers = self._shown.get(routing.id) == RoutingStatus.UNHEALTHY
             news = self._is_news(routing.id, status)
             if not news or seen is None or seen.state == "exited":
                 continue  # the end of what had run is told for itself
             if status is RoutingStatus.HEALTHY:
-                await self._emit("routing.healthy", routing, _took(routing))
+                await self._emit("routing.healthy", routing, "passes again" if recovers else _took(routing))
             elif status is RoutingStatus.UNHEALTHY:
                 paused = "its container is paused" if seen.state == "paused" else ""
                 await self._emit("routing.unhealthy", routing, paused or routing.probe.last_message)

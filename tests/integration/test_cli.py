@@ -304,7 +304,7 @@ def test_a_try_ends_as_its_last_step_did(
     assert control.asked == [("try_run", wanted)]
 
 
-def test_a_terminal_gets_colours_unless_it_wants_none(url: str) -> None:
+def test_a_terminal_gets_colours_unless_it_wants_none_and_whole_addresses(url: str) -> None:
     def seen(**environ: str) -> bytes:
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
@@ -326,6 +326,8 @@ def test_a_terminal_gets_colours_unless_it_wants_none(url: str) -> None:
 
     assert b"\x1b[32mHEALTHY" in seen()
     assert b"\x1b[32m" not in seen(NO_COLOR="1")
+    for columns in ("30", "90", "110"):
+        assert b"http://127.0.0.1:8080/inference/echo" in seen(COLUMNS=columns)
 
 
 def test_ctrl_c_ends_a_stream_with_130_and_no_traceback(url: str, control: SmallControl) -> None:
