@@ -93,7 +93,10 @@ def aligned(cells: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
     """Lines with their cells under each other, two spaces apart, without trailing space."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     placed = [
-        [" " * (width - len(cell)) * r + paint(cell) + " " * (width - len(cell)) * (not r) for cell, width, r in columns]
+        [
+            " " * (width - len(cell)) * r + paint(cell) + " " * (width - len(cell)) * (not r)
+            for cell, width, r in columns
+        ]
         for columns in (zip(row, widths, right, strict=True) for row in cells)
     ]
     return ["  ".join(row).rstrip() for row in placed]
