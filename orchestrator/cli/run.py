@@ -31,6 +31,8 @@ _LOOK = 0.25
 """Seconds between looks while services come up."""
 _EMPTY = 5.0
 """Seconds after which no service at all is taken as said."""
+_TOKEN = "run"
+"""Name of the tokens that are made here."""
 _UP = 30.0
 """Seconds that the daemon gets to answer."""
 
@@ -235,13 +237,21 @@ async def _look(client: Client) -> Picture:
     return Picture(services, routings, causes, gateway.get("state") == "up")
 
 
+async def _revoke_earlier(client: Client, service: str) -> None:
+    """Tokens that earlier runs made: nobody is to be left with a list of them."""
+    for token in await client.tokens(service):
+        if token.name == _TOKEN and token.revoked_at is None:
+            await client.token_revoke(token.id)
+
+
 async def _print_endpoints(client: Client, picture: Picture, *, in_time: bool) -> None:
     from orchestrator.core.views import TokenRequest
 
     for service in picture.healthy():
         token = None
         if not service.open_to_public:
-            token = (await client.token_create(TokenRequest(service=service.name, name="run"))).token
+            await _revoke_earlier(client, service.name)
+            token = (await client.token_create(TokenRequest(service=service.name, name=_TOKEN))).token
         print("\n".join(("", *call_lines(service, token))))
     left_out = picture.left_out()
     waiting = [s for s in picture.services if s not in picture.healthy() and s.name not in left_out]

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.common import FAILED, INTERRUPTED, OK, Common, connect, requested
+from orchestrator.cli.common import FAILED, INTERRUPTED, INVALID, OK, Common, connect, requested
 from orchestrator.cli.output import clean, dump, one_line, paint
 from orchestrator.core.errors import NotAuthorised, NotFound, Unavailable
 
@@ -59,7 +59,9 @@ async def _shown(common: Common, request: TryRequest) -> int:
             _show(common, event)
     if last is None or last.state not in ("passed", "failed"):
         raise Unavailable("cannot tell how the try went: it ended without a result", hint="see the daemon's log")
-    return OK if last.state == "passed" else FAILED
+    if last.state == "passed":
+        return OK
+    return INVALID if last.detail.get("code") == "definition_invalid" else FAILED
 
 
 async def _events(common: Common, request: TryRequest) -> AsyncGenerator[TryEvent, None]:
