@@ -11,7 +11,7 @@ from orchestrator import __version__
 from orchestrator.api.doctor import host_checks
 from orchestrator.app.changes import ServiceChanges
 from orchestrator.core import present
-from orchestrator.core.errors import Unavailable
+from orchestrator.core.errors import Conflict, Unavailable
 from orchestrator.core.state import Routing, RoutingStatus, Service, ServiceStatus
 from orchestrator.core.status import is_shown, is_up, routing_status, service_status
 from orchestrator.core.views import (
@@ -163,8 +163,12 @@ class DaemonControl(ServiceChanges):
     # --- tokens -----------------------------------------------------------------------------------------------------
 
     async def token_create(self, request: TokenRequest) -> TokenView:
-        name = "*" if request.service == "*" else self._find(request.service).name
-        return await self._parts.tokens.create(request, name)
+        if request.service == "*":
+            return await self._parts.tokens.create(request, "*")
+        service = self._find(request.service)
+        if service.removing:  # its tokens are revoked already: this one would be good for its successor
+            raise Conflict(f"cannot create a token for {service.name}: it is being removed")
+        return await self._parts.tokens.create(request, service.name)
 
     async def tokens(self, service: str | None) -> Sequence[TokenView]:
         return await self._parts.tokens.listed(service or "")

@@ -105,7 +105,7 @@ def _read(path: Path, text: str) -> tuple[SigningKey, ...]:
             SigningKey(str(item["kid"]), str(item["secret"]), float(item["created_at"]))
             for item in json.loads(text)["keys"]
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         keys, reason = (), f"it is not a list of keys ({type(error).__name__})"
     else:
         fine = all(_KID.fullmatch(key.kid) and _SECRET.fullmatch(key.secret) for key in keys)

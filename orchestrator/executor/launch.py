@@ -110,11 +110,14 @@ class Launcher:
         if "/" in name or name.startswith("."):
             raise InvalidInput(f"cannot read the secret {name!r}: a name has no slash and no leading dot")
         try:
-            return (self._secrets_dir / name).read_text(encoding="utf-8").rstrip("\r\n")
+            value = (self._secrets_dir / name).read_text(encoding="utf-8").rstrip("\r\n")
+            if "\0" not in value:
+                return value
+            why = "it contains a NUL character"
         except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            hint = f"write its value to {self._secrets_dir / name} (mode 0600)"
-            raise RuntimeFailure(f"cannot read the secret {name!r}: {why}", hint=hint, code="secret_missing") from None
+            why = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8 text"
+        hint = f"write its value to {self._secrets_dir / name} (mode 0600)"
+        raise RuntimeFailure(f"cannot read the secret {name!r}: {why}", hint=hint, code="secret_missing")
 
     async def log_tail(self, unit: str, spec: RoutingSpec) -> tuple[str, ...]:
         """The last lines of its log without secrets, as far as they could be read in time."""

@@ -9,9 +9,9 @@ import pytest
 from harness import Daemon, echo, free_port, until
 from traffic import Load
 
-from orchestrator.core.errors import InvalidInput, NotFound
+from orchestrator.core.errors import Conflict, InvalidInput, NotFound
 from orchestrator.core.state import ServiceStatus
-from orchestrator.core.views import LaunchRequest
+from orchestrator.core.views import LaunchRequest, TokenRequest
 
 
 async def test_a_change_rolls_over_and_a_scale_down_drains_without_a_failed_request(daemon: Daemon) -> None:
@@ -142,6 +142,8 @@ async def test_a_removed_service_stays_removed_until_started_or_changed(daemon: 
     assert (await daemon.ask("echo", header=header))[0] == 401, "its tokens were revoked"
     assert (await daemon.ask("echo", header=await daemon.header("echo")))[0] == 200
     await daemon.client.remove("echo")
+    with pytest.raises((Conflict, NotFound)):  # it would be good for the next service of that name
+        await daemon.client.token_create(TokenRequest(service="echo"))
     await until(lambda: only(daemon, {"other"}))
     daemon.edit("echo", echo(deployment={"environ": {"A": "1"}}))
     await daemon.settled("echo", 1)

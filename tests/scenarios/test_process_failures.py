@@ -113,12 +113,15 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "check: false",
     ),
     "no-secret": ({"deployment": {"secrets": {"API_KEY": "absent"}}}, "secret_missing", "'absent'", "0600"),
+    "odd-secret": ({"deployment": {"secrets": {"API_KEY": "nul"}}}, "secret_missing", "NUL character", "0600"),
     "too-big": ({"deployment": {"resources": {"mem": "900t"}}}, "no_capacity", "no capacity: needs", "ask for less"),
 }
 """Service to what of `echo(…)` is different, the code that explains it, words of its message and of its hint."""
 
 
 async def test_each_failure_says_what_it_is_and_what_to_do(daemon: Daemon) -> None:
+    (daemon.state_dir / "secrets").mkdir(mode=0o700, exist_ok=True)
+    (daemon.state_dir / "secrets" / "nul").write_bytes(b"a\0b")
     for name, (different, *_) in CASES.items():
         daemon.drop(name, echo(name, **different), {"endless.py": ENDLESS})
     daemon.drop("fine", echo("fine"))
