@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import resource
 
 import structlog
 from aiohttp import web
@@ -29,6 +30,8 @@ ROUTES: tuple[Route, ...] = (
 
 _MOST_BODY = 1 << 20
 _MOST_HEADER = 16 << 10
+_MOST_CONNECTIONS = 1000
+"""At most half of the files that the process may open."""
 
 
 def build_app(
@@ -69,7 +72,7 @@ async def serve(app: web.Application, listen: str) -> web.AppRunner:
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await _Site(runner, host, port).start()
     except OSError as error:
         await runner.cleanup()
         text = f"cannot listen on {listen}: {error.strerror or error}"
@@ -77,6 +80,28 @@ async def serve(app: web.Application, listen: str) -> web.AppRunner:
         raise kind(text, hint="another program holds the port; set [api] listen to a free one") from None
     log.info("API listens", address=f"{host}:{runner.addresses[0][1]}")
     return runner
+
+
+class _Site(web.TCPSite):
+    """Hangs up on connections beyond `_MOST_CONNECTIONS`: whoever opens them has shown no token yet, and must not use
+    up what the daemon may open."""
+
+    async def start(self) -> None:
+        await web.BaseSite.start(self)
+        server = self._runner.server
+        assert server is not None
+        most = min(_MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+
+        def take() -> asyncio.BaseProtocol:
+            return server() if len(server.connections) < most else _Refusal()
+
+        self._server = await asyncio.get_running_loop().create_server(take, self._host, self._port)
+
+
+class _Refusal(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
 
 
 def _bind(route: Route) -> WebHandler:

@@ -24,7 +24,7 @@ from orchestrator.gateway import listening, process, runtime, starting
 from orchestrator.gateway.admission import Granted, admit
 from orchestrator.gateway.binary import binary
 from orchestrator.gateway.files import files
-from orchestrator.gateway.master import Down, Master, Processes
+from orchestrator.gateway.master import Down, Master, Processes, Unasked
 from orchestrator.gateway.render import (
     MAPS,
     USE_EXPIRY,
@@ -82,6 +82,8 @@ class HAProxyGateway:
     async def _answers(self) -> bool:
         try:
             return (await self._master.processes()).worker is not None
+        except Unasked:  # it may serve as ever: who takes it for dead ends it
+            raise
         except Unavailable:
             return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,12 +16,17 @@ LIMIT = 5.0
 SOON = 0.5
 """Seconds after which it is asked whether that worker still lives."""
 RELOAD_LIMIT = 30.0
+_OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 BATCH = 500
 """Commands on one connection."""
 
 
 class Down(Unavailable):
     """Nobody listens on the socket: the process is gone, and with it all its workers."""
+
+
+class Unasked(Unavailable):
+    """It could not be asked, for want of something here: that says nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,8 @@ class Master:
         except TimeoutError as error:
             raise Unavailable(f"cannot reach the gateway: HAProxy did not answer within {limit:g} s") from error
         except OSError as error:
-            raise Unavailable(f"cannot reach the gateway: {error.strerror or error}") from error
+            kind = Unasked if error.errno in _OURS else Unavailable
+            raise kind(f"cannot reach the gateway: {error.strerror or error}") from error
 
     async def _exchange(self, text: str) -> str:
         reader, writer = await asyncio.open_unix_connection(self._socket)

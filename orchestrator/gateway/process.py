@@ -95,10 +95,14 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def ours(files: Files) -> list[psutil.Process]:
-    """Processes whose command line names our master socket: no other installation has it."""
+    """Processes whose command line names our master socket: no other installation has it. Raises `Unavailable`."""
     mark = _socket(files)
     found = []
-    for process in psutil.process_iter():
+    try:
+        running = list(psutil.process_iter())
+    except OSError as error:
+        raise Unavailable(f"cannot look for HAProxy: {error.strerror or error}") from error
+    for process in running:
         try:
             if mark in process.cmdline():
                 found.append(process)

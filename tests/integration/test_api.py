@@ -294,6 +294,31 @@ async def test_an_address_that_cannot_be_is_refused(listen: str, kind: type[Exce
         await serve(build_app(control, authenticate, listen=listen), listen)
 
 
+async def test_connections_without_a_request_do_not_use_up_what_the_daemon_may_open(
+    control: SmallControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.api.app._MOST_CONNECTIONS", 3)
+    runner = await serve(build_app(control, authenticate, listen="127.0.0.1:0"), "127.0.0.1:0")
+    host, port = runner.addresses[0][:2]
+    idle = [await asyncio.open_connection(host, port) for _ in range(3)]
+    async with Client(f"http://{host}:{port}", ADMIN, timeout=5) as client:
+        with pytest.raises(Unavailable):
+            await client.services()
+        for _, writer in idle:
+            writer.close()
+            await writer.wait_closed()
+        async with asyncio.timeout(5):
+            while not await answered(client):
+                await asyncio.sleep(0.01)
+    await runner.cleanup()
+
+
+async def answered(client: Client) -> bool:
+    with suppress(Unavailable):
+        return bool(await client.services())
+    return False
+
+
 async def test_a_port_that_is_taken_is_a_conflict(runner: web.AppRunner, control: SmallControl) -> None:
     listen = f"127.0.0.1:{runner.addresses[0][1]}"
     with pytest.raises(Conflict, match=listen):

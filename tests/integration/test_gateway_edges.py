@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import stat
@@ -271,6 +272,21 @@ async def test_a_hanging_master_is_noticed_and_replaced(real: Box, monkeypatch: 
             await real.gateway.check()
         await real.gateway.start()
         assert (await real.ask("/inference/echo/", real.bearer())).status == 200
+
+
+async def test_what_we_lack_ourselves_says_nothing_of_haproxy(real: Box) -> None:
+    before = await real.gateway.check()
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, usual[1]))
+    try:
+        with pytest.raises(Unavailable, match="Too many open files"):
+            await real.gateway.check()
+        with pytest.raises(Unavailable, match="Too many open files"):
+            await real.gateway.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+    await real.gateway.start()
+    assert await real.gateway.check() == before, "it serves as ever"
 
 
 async def test_two_installations_leave_each_other_alone(tmp_path: Path, free_port: Callable[[], int]) -> None:
