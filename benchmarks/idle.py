@@ -9,30 +9,16 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
-import yaml
 
-from benchmarks.lib import ROOT, Daemon, Table, arguments, daemon, report, until
+from benchmarks.lib import Daemon, Table, arguments, daemon, report, until
+from benchmarks.servers import KINDS, Kind, define, fill
 from orchestrator.core.state import ServiceStatus
 
-ECHO = ROOT / "examples" / "model-definitions" / "echo"
+PROCESS, BUSYBOX = KINDS[0], KINDS[2]
 OVER = 30.0
-CASES = ((50, 1), (1, 50), (0, 0))
-"""Services, and routings of each."""
+CASES = ((PROCESS, 50, 1), (PROCESS, 1, 50), (BUSYBOX, 50, 1), (PROCESS, 0, 0))
+"""Services, and routings of each, at the health check's default interval of 10 s."""
 MIB = 2**20
-
-
-def fill(models: Path, services: int, count: int) -> None:
-    """Echo services at the health check's default interval of 10 s."""
-    definition = yaml.safe_load((ECHO / "model-definition.yml").read_text())
-    model = definition["models"][0]
-    model["service"]["health_check"] = {"path": "/health"}
-    model["deployment"] |= {"desired_routing_count": count}
-    for number in range(services):
-        model["name"] = f"m{number:02d}"
-        folder = models / model["name"]
-        folder.mkdir()
-        (folder / "model-definition.yml").write_text(yaml.safe_dump(definition))
-        (folder / "server.py").write_text((ECHO / "server.py").read_text())
 
 
 async def settled(one: Daemon, services: int) -> None:
@@ -59,8 +45,13 @@ def spent(processes: list[psutil.Process]) -> float:
     return sum(p.cpu_times().user + p.cpu_times().system for p in processes)
 
 
-async def measure(services: int, count: int) -> tuple[str, ...]:
-    async with daemon("process", prepare=lambda models: fill(models, services, count)) as one:
+async def measure(kind: Kind, services: int, count: int) -> tuple[str, ...]:
+    def prepare(models: Path) -> None:
+        for folder in (models / f"m{number:02d}" for number in range(services)):
+            fill(folder)
+            define(folder, kind, routings=count)
+
+    async with daemon(kind.runtime, image=kind.image, prepare=prepare) as one:
         await settled(one, services)
         own, proxy = [psutil.Process(one.process.pid)], list(gateways(one))
         began, before, before_proxy = time.monotonic(), spent(own), spent(proxy)
@@ -75,8 +66,8 @@ async def measure(services: int, count: int) -> tuple[str, ...]:
 async def main() -> None:
     arguments(__doc__).parse_args()
     table = Table(["services × routings", "daemon, of a core", "daemon, RSS", "HAProxy, of a core", "HAProxy, PSS"])
-    for services, count in CASES:
-        table.add(f"{services} × {count}", *await measure(services, count))
+    for kind, services, count in CASES:
+        table.add(f"{services} × {count}, {kind.runtime}", *await measure(kind, services, count))
     report("idle", table)
 
 
