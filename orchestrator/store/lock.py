@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 
 from orchestrator.core.errors import Conflict, Unavailable
+
+PATIENCE = 1.0
+"""Seconds: a daemon that was killed while it forked leaves the lock to its child until that executes its program."""
 
 
 class StateLock:
@@ -32,7 +36,7 @@ class StateLock:
                 hint="set state_dir to a folder that the daemon's user may write",
             ) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
             os.truncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except BlockingIOError:
@@ -57,6 +61,18 @@ class StateLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _lock(descriptor: int) -> None:
+    """Raises `BlockingIOError` where it is held for longer than `PATIENCE`."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
 
 
 def _held(state_dir: Path, holder: str) -> Conflict:

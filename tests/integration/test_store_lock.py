@@ -36,6 +36,23 @@ def test_a_second_daemon_is_told_the_first_ones_pid(tmp_path: Path) -> None:
         assert (tmp_path / "daemon.lock").read_text() == f"{os.getpid()}\n"
 
 
+FORKED = """
+import os, signal, sys, time, pathlib
+from orchestrator.store import StateLock
+lock = StateLock.take(pathlib.Path(sys.argv[1]))
+if os.fork() == 0:
+    time.sleep(0.3)
+    os._exit(0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_daemon_killed_while_it_forked_keeps_nobody_out(tmp_path: Path) -> None:
+    """Its child has the lock until it executes its program."""
+    subprocess.run([sys.executable, "-c", FORKED, str(tmp_path)], check=False)
+    StateLock.take(tmp_path).release()
+
+
 def test_children_do_not_hold_it(tmp_path: Path) -> None:
     lock = StateLock.take(tmp_path / "made" / "here")
     child = subprocess.Popen(["sleep", "60"], close_fds=False)
