@@ -33,7 +33,7 @@ def process_of(routing: RoutingView, kind: Kind) -> psutil.Process:
     if kind.runtime == "docker":
         return psutil.Process(engine().containers.get(routing.runtime_id).attrs["State"]["Pid"])
     port = int(routing.address.rpartition(":")[2])
-    listening = (c for c in psutil.net_connections("tcp4") if c.status == "LISTEN" and c.laddr.port == port)
+    listening = (c for c in psutil.net_connections("tcp4") if c.status == "LISTEN" and c.laddr[1:] == (port,))
     return psutil.Process(next(c.pid for c in listening))
 
 

@@ -35,7 +35,7 @@ def serve_at(port: int, config: Path) -> int:
     from orchestrator.settings import load
 
     class Everywhere(dict[str, tuple[str, int]]):
-        def get(self, *_: object) -> tuple[str, int]:  # type: ignore[override]
+        def get(self, *_: object) -> tuple[str, int]:
             return "127.0.0.1", port
 
     engine = MemoryEngine()
