@@ -65,6 +65,7 @@ async def test_with_live_restore_not_one_request_fails(on_own_engine: Start) -> 
             assert "does not answer" in str(down.causes) or not down.causes
             await engine.start()
             await until(lambda: observed(daemon))
+            await load.reaches(150 * number)
     assert load.answered > 200
     assert not load.failures, load
     assert {r.id: r.runtime_id for r in (await daemon.settled("page", 2)).routings} == before

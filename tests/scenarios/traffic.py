@@ -59,6 +59,12 @@ class Load:
         first = "; ".join(f"{at:.3f} s: {text}" for at, text in self.failures[:5])
         return f"{self.answered} answered, {len(self.failures)} failed, slowest {self.slowest:.3f} s; {first}"
 
+    async def reaches(self, count: int, within: float = 30.0) -> None:
+        """Go on until `count` requests were answered, or one failed; a faster machine asks no fewer. `within` seconds."""
+        async with asyncio.timeout(within):
+            while self.answered < count and not self.failures:
+                await asyncio.sleep(self._gap)
+
     async def _client(self, number: int) -> None:
         due = self._began + self._gap * number / self._count
         stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
