@@ -9,6 +9,8 @@ from collections import Counter
 from types import TracebackType
 from urllib.parse import urlsplit
 
+from harness import until
+
 
 class Load:
     """`rate` requests a second over `connections`, each open as long as the server lets it.
@@ -59,11 +61,9 @@ class Load:
         first = "; ".join(f"{at:.3f} s: {text}" for at, text in self.failures[:5])
         return f"{self.answered} answered, {len(self.failures)} failed, slowest {self.slowest:.3f} s; {first}"
 
-    async def reaches(self, count: int, within: float = 30.0) -> None:
-        """Go on until `count` requests were answered, or one failed; a faster machine asks no fewer. `within` seconds."""
-        async with asyncio.timeout(within):
-            while self.answered < count and not self.failures:
-                await asyncio.sleep(self._gap)
+    async def reaches(self, count: int) -> None:
+        """Go on until `count` requests were answered, or one failed: a faster machine asks no fewer."""
+        await until(lambda: self.answered >= count or self.failures, 30)
 
     async def _client(self, number: int) -> None:
         due = self._began + self._gap * number / self._count
