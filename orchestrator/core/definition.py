@@ -185,6 +185,54 @@ class Endpoint(Part):
     host: Annotated[str, kinds.HOST] | None = Field(None, description="Host name, matched on the gateway's own port.")
 
 
+class Update(Part):
+    """How a new revision takes over from the one that serves. Durations in seconds."""
+
+    strategy: Annotated[
+        Literal["rolling", "recreate", "blue_green", "canary"],
+        kinds.choice("rolling", "recreate", "blue_green", "canary"),
+    ] = Field(
+        "rolling",
+        description="rolling: new routings replace old ones as they become HEALTHY. recreate: the old ones end first, "
+        "and the gateway holds requests meanwhile. blue_green: all new ones beside all old ones, then one switch. "
+        "canary: the new revision gets a growing share of the requests, and is judged by how it serves them.",
+    )
+    max_surge: Annotated[int | str, kinds.SHARE] = Field(
+        "25%", description="Routings above the desired count during a rolling update: a count or a percentage (up)."
+    )
+    max_unavailable: Annotated[int | str, kinds.SHARE] = Field(
+        0, description="Routings below the desired count during a rolling update: a count or a percentage (down)."
+    )
+    min_ready: Seconds = Field(0.0, description="Seconds that a new routing must stay HEALTHY before it counts.")
+    progress_deadline: PositiveSeconds | None = Field(
+        None,
+        description="Seconds within which one more new routing must become ready, else the rollout has failed. "
+        "Default: start_timeout and min_ready together.",
+    )
+    auto_rollback: Switch = Field(True, description="Go back to the last good revision when a rollout fails.")
+    bake: Seconds = Field(
+        0.0, description="Seconds that the new revision serves alone and is watched before it counts as good."
+    )
+    promote_after: Seconds | None = Field(
+        None,
+        description="blue_green: seconds after which a revision that is ready is switched to; left out: "
+        "`orchestrator promote` does it.",
+    )
+    steps: tuple[Annotated[int, kinds.PERCENT], ...] = Field(
+        (5, 25, 50), description="canary: percent of the requests that the new revision gets, step by step."
+    )
+    pause: Seconds = Field(60.0, description="canary: seconds that a step lasts at least.")
+    min_requests: Annotated[int, kinds.REQUESTS] = Field(
+        20, description="canary: requests of its own by which a step is judged at the earliest."
+    )
+    max_error_rate: Annotated[float, kinds.RATE] = Field(
+        0.01, description="canary: by how much its share of failed requests may exceed the old revision's (0.01: 1 %)."
+    )
+    max_latency: Annotated[float, kinds.FACTOR] = Field(
+        2.0, description="canary: how many times the old revision's mean time to first byte it may take."
+    )
+
+
 class Deployment(Part):
     """How the service is run. What is left out comes from a file beside the definition, then `[defaults]` in
     config.toml, then the built-in default. None: left out here."""
@@ -245,6 +293,7 @@ class Deployment(Part):
     retry: Switch | None = Field(
         None, description="Retry requests elsewhere whose routing dies before the first byte. Default true."
     )
+    update: Update | None = Field(None, description="How a new revision takes over. Default: rolling.")
 
 
 class Metadata(Part):

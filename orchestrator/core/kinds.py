@@ -239,6 +239,19 @@ STATUS_RANGE = Kind(
         ]
     },
 )
+PERCENT = count("a percentage", 1, 99)
+REQUESTS = count("a number of requests", 0, 1_000_000)
+SHARE = Kind(
+    "a count or a percentage",
+    units.parse_share,
+    {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 10_000}, {"type": "string", "pattern": "^[0-9]{1,3}%$"}]},
+)
+RATE = Kind(
+    "a share", partial(units.parse_bounded, least=0.0, most=1.0), {"type": "number", "minimum": 0, "maximum": 1}
+)
+FACTOR = Kind(
+    "a factor", partial(units.parse_bounded, least=1.0, most=1000.0), {"type": "number", "minimum": 1, "maximum": 1000}
+)
 ROUTINGS = count("a number of routings", 0, 10_000)
 MEMBERS = count("a number of nodes", 1, 1_000)
 IMAGE = text(

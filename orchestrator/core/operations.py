@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.core.state import Failure, Observed, Reservation
+from orchestrator.core.routes import Side
+from orchestrator.core.state import Failure, Observed, Reservation, Rollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class StartRouting:
     cause: str
     routing: str = ""
     """Id of a routing that waited for capacity; empty: a new one."""
+    side: Side = "blue"
 
     def __str__(self) -> str:
         return f"start {self.service} {self.revision} {self.routing}".rstrip() + f" ({self.cause})"
@@ -115,7 +117,68 @@ class ResetAttempts:
         return f"reset attempts {self.service} ({self.cause})"
 
 
-Operation = StartRouting | Wait | Drain | Stop | Fail | Forget | ForgetService | RemoveOrphan | ResetAttempts
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """The rollout of a service begins, or comes one phase or step further."""
+
+    service: str
+    rollout: Rollout
+    cause: str
+
+    def __str__(self) -> str:
+        return f"advance {self.service} to {self.rollout.phase} ({self.cause})"
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Blue-green: all requests go to the other side, at one instant; `rollout` as it is afterwards."""
+
+    service: str
+    side: Side
+    rollout: Rollout
+    cause: str
+
+    def __str__(self) -> str:
+        return f"switch {self.service} to {self.side} ({self.cause})"
+
+
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """The rollout failed: the last good revision is wanted again, and the failed one is not tried by itself."""
+
+    service: str
+    cause: str
+
+    def __str__(self) -> str:
+        return f"roll back {self.service} ({self.cause})"
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The revision reached the end of its rollout: it is the good one now."""
+
+    service: str
+    cause: str
+
+    def __str__(self) -> str:
+        return f"accept {self.service} ({self.cause})"
+
+
+Operation = (
+    StartRouting
+    | Wait
+    | Drain
+    | Stop
+    | Fail
+    | Forget
+    | ForgetService
+    | RemoveOrphan
+    | ResetAttempts
+    | Advance
+    | Switch
+    | RollBack
+    | Accept
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from orchestrator.core.routes import RouteTable
+from orchestrator.core.routes import RouteTable, Traffic
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Group, Observed, Reservation, UnitKind
 
@@ -209,6 +209,10 @@ class Gateway(Protocol):
 
     async def sessions(self) -> Mapping[str, int]:
         """Routing id to requests (streams, WebSockets) open on it, over all workers."""
+
+    async def traffic(self) -> Mapping[str, Mapping[str, Traffic]]:
+        """What routings have answered: name of a worker to routing id to its counters since that worker began. A
+        reload brings a new worker with counters of its own; the old one is listed as long as it lives."""
 
     async def close_sessions(self, routing: str) -> None:
         """End what is still open on a routing."""

@@ -60,6 +60,7 @@ def _service(view: View) -> ServiceSpec:
         health=check if check and check.enable else None,
         metadata=view.model.metadata,
         **view.merged.given("open_to_public", "endpoint", "start_timeout", "unhealthy_timeout", "stop_grace", "retry"),
+        **view.merged.given("update"),
     )
     if view.context.runtime == "process":
         _check_process(view, spec)

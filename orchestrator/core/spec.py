@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from orchestrator.core.definition import Action, Endpoint, HealthCheck, Part
+from orchestrator.core.definition import Action, Endpoint, HealthCheck, Part, Update
 
 Source = Literal["folder", "api"]
 
@@ -85,6 +85,7 @@ class ServiceSpec(Part):
     unhealthy_timeout: float = 60.0
     stop_grace: float = 30.0
     retry: bool = True
+    update: Update = Update()
     metadata: Mapping[str, Any] = Field(default_factory=dict)
 
 

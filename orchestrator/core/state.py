@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from orchestrator.core.problems import Problem
-from orchestrator.core.spec import ServiceSpec, Source
+from orchestrator.core.routes import Side, Traffic
+from orchestrator.core.spec import RoutingSpec, ServiceSpec, Source
 
 
 class RoutingStatus(StrEnum):
@@ -132,6 +133,8 @@ class Routing:
     failure: Failure | None = None
     """Set: it is a record only; its container is removed."""
     traffic_ratio: float = 1.0
+    """Its share of the requests against the others of its service (of its revision, while a canary is judged)."""
+    side: Side = "blue"
 
     # observed and in flight; not stored
     observed: Observed | None = None
@@ -142,6 +145,62 @@ class Routing:
     lost_with_engine: bool = False
     sessions: int | None = None
     """Requests that the gateway still has open on it, over all workers; None: not known."""
+
+
+# --- rollouts -------------------------------------------------------------------------------------------------------
+
+Strategy = Literal["rolling", "recreate", "blue_green", "canary"]
+Phase = Literal["replacing", "ready", "judging", "baking", "returning"]
+"""`replacing`: new routings come and old ones go. `ready`: blue-green, both sides are HEALTHY and it waits to be
+promoted. `judging`: canary, the new revision has its step's share. `baking`: it serves alone and is watched.
+`returning`: it failed, and the last good revision takes over again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A change of revision that is under way. Times in steady seconds."""
+
+    revision: str
+    """Hash of the revision that is to take over."""
+    strategy: Strategy
+    cause: str
+    """Who or what began it."""
+    began_at: float
+    phase: Phase = "replacing"
+    phase_since: float = 0.0
+    progress_at: float = 0.0
+    """When one more new routing than ever before was ready; progress_deadline counts from here."""
+    ready: int = 0
+    """So many new routings were ready then."""
+    step: int = 0
+    """canary: index of the step that is prepared or judged."""
+    weight: int = 0
+    """canary: percent of the requests that go to the new revision now."""
+    base: Mapping[str, Traffic] = field(default_factory=dict)
+    """canary: routing id to its counters when the step began."""
+    promoted: bool = False
+    """Told by hand: do not wait, do not judge; go on to the end."""
+    holding: bool = False
+    """Requests wait at the gateway: nothing serves until a new routing is HEALTHY."""
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """The last revision that reached the end of its rollout: what a failed one returns to."""
+
+    number: int
+    routing: RoutingSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A revision that was rolled back: the definition that says so is not followed until it changes or is applied."""
+
+    revision: str
+    number: int
+    cause: str
+    at: float
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +239,21 @@ class Service:
     """Source api: what `start` asked for (core.views.LaunchRequest), laid over the folder's definition at each read."""
     removing: bool = False
     """Deleted (by API, or its folder vanished): DESTROYING until its routings are gone."""
+    good: Good | None = None
+    rejected: Rejected | None = None
+    rollout: Rollout | None = None
+    side: Side = "blue"
+    """The side that gets the requests."""
 
     @property
     def revision(self) -> str:
         return self.spec.routing.revision
+
+    def spec_of(self, revision: str) -> ServiceSpec:
+        """What a routing of `revision` runs as: the hot part is the same for all of them."""
+        if self.good is not None and revision == self.good.routing.revision != self.revision:
+            return self.spec.model_copy(update={"routing": self.good.routing})
+        return self.spec
 
     @property
     def desired(self) -> int:
@@ -223,6 +293,8 @@ class World:
     """Service id to why none of its routings can be started here (`no image`)."""
     exclusive: frozenset[str] = frozenset()
     """Ids of services whose routings cannot run side by side (a fixed port in a shared port space)."""
+    traffic: Mapping[str, Traffic] = field(default_factory=dict)
+    """Routing id to what it has answered, over all workers of the gateway."""
 
 
 # --- tokens ---------------------------------------------------------------------------------------------------------

@@ -113,6 +113,24 @@ def parse_amount(text: str | float) -> float:
     return value
 
 
+def parse_bounded(text: str | float, *, least: float, most: float) -> float:
+    """A number from `least` to `most`."""
+    written = str(text).strip()
+    if not least <= (value := parse_number(written)) <= most:
+        raise Wrong(f"{shown(written)} is out of range", f"a number from {least:g} to {most:g}")
+    return value
+
+
+def parse_share(text: str | int) -> int | str:
+    """A count of routings (`2`), or a percentage of the desired count (`25%`) as it is written."""
+    written = str(text).strip()
+    if re.fullmatch(r"[0-9]{1,3}%", written) and int(written[:-1]) <= 100:
+        return f"{int(written[:-1])}%"
+    if re.fullmatch(r"[0-9]{1,5}", written) and int(written) <= 10_000:
+        return int(written)
+    raise Wrong(f"{shown(written)} is neither a count nor a percentage", "such as 1 or 25%")
+
+
 def parse_mode(text: str | int) -> int:
     """Permission bits of octal digits: `644`, `0644` and `0o644` are all rw-r--r--."""
     digits = str(text).strip().lower().removeprefix("0o")

@@ -15,6 +15,8 @@ import structlog
 
 from orchestrator.core import backoff
 from orchestrator.core.operations import (
+    Accept,
+    Advance,
     Drain,
     Fail,
     Forget,
@@ -22,16 +24,25 @@ from orchestrator.core.operations import (
     Operation,
     RemoveOrphan,
     ResetAttempts,
+    RollBack,
     StartRouting,
     Stop,
+    Switch,
     Wait,
 )
 from orchestrator.core.ports import Clock
+from orchestrator.core.rollout import changed
 from orchestrator.core.state import Attempts, Failure, Routing, Service
 from orchestrator.executor import Created, Ended, Executor, Outcome, Recorded, Started, StartFailed
 from orchestrator.scheduler.facts import Facts
 from orchestrator.scheduler.journal import Journal
 
+EVENTS = {
+    Advance: "rollout.advanced",
+    Switch: "rollout.switched",
+    RollBack: "rollout.rolled_back",
+    Accept: "rollout.finished",
+}
 LOG = structlog.get_logger("orchestrator")
 
 
@@ -118,8 +129,18 @@ class Work:
                 self._spawn("remove_orphan", observed.routing, self._orphan(observed.routing))
             case ResetAttempts(service=service_id):
                 await self._facts.put_service(replace(self._facts.services[service_id], attempts=Attempts()))
+            case Advance() | Switch() | RollBack() | Accept():
+                await self._change(operation)
             case _:
                 assert_never(operation)
+
+    async def _change(self, operation: Advance | Switch | RollBack | Accept) -> None:
+        """A rollout begins, goes on or ends: facts of the service, and an event that says why."""
+        before = self._facts.services[operation.service]
+        await self._facts.put_service(changed(before, operation, self._clock.now()), operation.cause)
+        after = self._facts.services[operation.service]
+        detail = {"revision": after.revision_number, **_told(after)}
+        await self._journal.emit(EVENTS[type(operation)], after.name, "", operation.cause, detail)
 
     async def _start(self, operation: StartRouting) -> None:
         service = self._facts.services[operation.service]
@@ -208,3 +229,12 @@ class Work:
         for task in list(self._tasks.values()):
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+
+def _told(service: Service) -> dict[str, object]:
+    """What an event says of a rollout."""
+    rollout = service.rollout
+    if rollout is None:
+        return {}
+    weight = {"weight": rollout.weight} if rollout.strategy == "canary" else {}
+    return {"strategy": rollout.strategy, "phase": rollout.phase, **weight}

@@ -41,6 +41,10 @@ class GatewaySettings(Section):
     connect_timeout: float = Field(5, gt=0, le=1e6, description="Seconds to connect to a routing.")
     first_byte_timeout: float = Field(600, gt=0, le=1e6, description="Seconds until a routing begins its answer.")
     idle_timeout: float = Field(3600, gt=0, le=1e6, description="Seconds of silence on streams and WebSockets.")
+    hold_seconds: float = Field(
+        60, ge=0, le=3600, description="Seconds that a request waits at the gateway while its service is swapped."
+    )
+    hold_requests: int = Field(1000, ge=0, le=100_000, description="Requests of one service that wait at a time.")
     retry_body: int = Field(65536, ge=0, le=1 << 20, description="Bytes; larger requests are not retried.")
 
     @field_validator("listen")
@@ -112,7 +116,9 @@ class Settings(Section):
     data_dirs: tuple[Path, ...] = Field((), description="Sub-folders may be named in extra_mounts.")
     runtime: RuntimeName = Field("docker", description="docker | process | memory | auto.")
     secrets_dir: str = Field("", description="One file a secret; default: state_dir/secrets.")
-    apply: Literal["auto"] = Field("auto", description="auto: changes of folders take effect at once.")
+    apply: Literal["auto", "manual"] = Field(
+        "auto", description="auto: changes of folders take effect at once. manual: they wait for `orchestrator apply`."
+    )
     api: ApiSettings = ApiSettings()
     gateway: GatewaySettings = GatewaySettings()
     store: StoreSettings = StoreSettings()

@@ -1,0 +1,38 @@
+"""What an operation of a rollout makes of its service, and going back to an earlier revision. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from orchestrator.core.operations import Accept, Advance, RollBack, Switch
+from orchestrator.core.spec import RoutingSpec
+from orchestrator.core.state import Good, Rejected, Rollout, Service
+
+
+def changed(service: Service, operation: Advance | Switch | RollBack | Accept, now: float) -> Service:
+    """The service after `operation`."""
+    match operation:
+        case Advance(rollout=rollout):
+            return replace(service, rollout=rollout)
+        case Switch(side=side, rollout=rollout):
+            return replace(service, side=side, rollout=rollout)
+        case Accept():
+            return replace(service, rollout=None, good=Good(service.revision_number, service.spec.routing))
+        case RollBack(cause=cause):
+            assert service.good is not None
+            return rolled_back(service, service.good.routing, cause, now, by_hand=False)
+
+
+def rolled_back(service: Service, to: RoutingSpec, cause: str, now: float, *, by_hand: bool) -> Service:
+    """The service with `to` as what runs; what is hot (count, timeouts, public) stays as it is. The revision that is
+    left is remembered, so that its definition does not bring it back until that changes or is applied."""
+    holding = service.rollout is not None and service.rollout.holding
+    returning = Rollout(
+        to.revision, "rolling", cause, now, phase="returning", phase_since=now, progress_at=now, holding=holding
+    )
+    return replace(
+        service,
+        spec=service.spec.model_copy(update={"routing": to}),
+        rejected=Rejected(service.revision, service.revision_number, cause, now, by_hand),
+        rollout=returning,
+    )
