@@ -86,6 +86,13 @@ def parse_size(text: str | float) -> int:
     return int(size)
 
 
+def written_size(size: float) -> str:
+    """`size` bytes as a definition says them, exactly: `4g`, `1536m`, bare bytes where no unit fits."""
+    fitting = (u for u in reversed(_POWER) if size and size % 1024 ** _POWER[u] == 0)
+    unit = next(fitting, "")
+    return f"{size / 1024 ** _POWER.get(unit, 0):.15g}{unit}"
+
+
 def parse_memory(text: str | float) -> int:
     """Bytes of main memory: a size of at least 6 MiB."""
     if (size := parse_size(text)) < LEAST_MEMORY:
