@@ -39,6 +39,15 @@ class Ledger:
         self._take(reservation)
         return reservation
 
+    def fits_without(self, spec: RoutingSpec, held: Iterable[Reservation]) -> bool:
+        """Whether there would be room for `spec` if these reservations were given back."""
+        free = dict(self._free.get(spec.resource_group, {}))
+        for reservation in held:
+            if reservation.group == spec.resource_group:
+                for slot, amount in reservation.slots.items():
+                    free[slot] = free.get(slot, 0.0) + amount
+        return all(spec.resources[s] <= free[s] + ROUNDING for s in spec.resources if s in free)
+
     def _take(self, reservation: Reservation) -> None:
         free = self._free.get(reservation.group)
         if free is None:

@@ -33,6 +33,7 @@ class Wait:
     revision: str
     cause: str
     routing: str = ""
+    side: Side = "blue"
 
     def __str__(self) -> str:
         return f"wait {self.service} {self.revision} {self.routing}".rstrip() + f" ({self.cause})"
@@ -119,14 +120,14 @@ class ResetAttempts:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """The rollout of a service begins, or comes one phase or step further."""
+    """The rollout of a service begins, or comes one phase or step further; None: it ends without a verdict."""
 
     service: str
-    rollout: Rollout
+    rollout: Rollout | None
     cause: str
 
     def __str__(self) -> str:
-        return f"advance {self.service} to {self.rollout.phase} ({self.cause})"
+        return f"advance {self.service} to {self.rollout.phase if self.rollout else 'no rollout'} ({self.cause})"
 
 
 @dataclass(frozen=True, slots=True)

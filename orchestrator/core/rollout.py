@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from orchestrator.core.operations import Accept, Advance, RollBack, Switch
 from orchestrator.core.spec import RoutingSpec
-from orchestrator.core.state import Good, Rejected, Rollout, Service
+from orchestrator.core.state import Good, Phase, Rejected, Rollout, Service
 
 
 def changed(service: Service, operation: Advance | Switch | RollBack | Accept, now: float) -> Service:
@@ -17,22 +17,25 @@ def changed(service: Service, operation: Advance | Switch | RollBack | Accept, n
         case Switch(side=side, rollout=rollout):
             return replace(service, side=side, rollout=rollout)
         case Accept():
-            return replace(service, rollout=None, good=Good(service.revision_number, service.spec.routing))
+            tried_again = service.rejected is not None and service.rejected.revision == service.revision
+            good = Good(service.revision_number, service.spec.routing)
+            return replace(service, rollout=None, good=good, rejected=None if tried_again else service.rejected)
         case RollBack(cause=cause):
             assert service.good is not None
             return rolled_back(service, service.good.routing, cause, now, by_hand=False)
 
 
 def rolled_back(service: Service, to: RoutingSpec, cause: str, now: float, *, by_hand: bool) -> Service:
-    """The service with `to` as what runs; what is hot (count, timeouts, public) stays as it is. The revision that is
-    left is remembered, so that its definition does not bring it back until that changes or is applied."""
-    holding = service.rollout is not None and service.rollout.holding
-    returning = Rollout(
-        to.revision, "rolling", cause, now, phase="returning", phase_since=now, progress_at=now, holding=holding
-    )
+    """The service with `to` as what runs; what is hot (count, timeouts, public) stays as it is. The revision that its
+    definition asks for is remembered, so that it does not come back until that changes or is applied."""
+    known = service.good is not None and to.revision == service.good.routing.revision
+    phase: Phase = "returning" if known else "replacing"
+    rejected = service.rejected
+    if rejected is None or rejected.revision == service.revision:
+        rejected = Rejected(service.revision, service.revision_number, cause, now, by_hand)
     return replace(
         service,
         spec=service.spec.model_copy(update={"routing": to}),
-        rejected=Rejected(service.revision, service.revision_number, cause, now, by_hand),
-        rollout=returning,
+        rejected=rejected if rejected.revision != to.revision else None,
+        rollout=Rollout(to.revision, "rolling", cause, now, phase, phase_since=now, progress_at=now),
     )

@@ -180,8 +180,6 @@ class Rollout:
     """canary: routing id to its counters when the step began."""
     promoted: bool = False
     """Told by hand: do not wait, do not judge; go on to the end."""
-    holding: bool = False
-    """Requests wait at the gateway: nothing serves until a new routing is HEALTHY."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from typing import Any
 from orchestrator.core import backoff
 from orchestrator.core.definition import HealthCheck
 from orchestrator.core.operations import (
+    Accept,
+    Advance,
     Drain,
     Fail,
     Forget,
@@ -15,12 +17,15 @@ from orchestrator.core.operations import (
     Operation,
     RemoveOrphan,
     ResetAttempts,
+    RollBack,
     StartRouting,
     Stop,
+    Switch,
     Wait,
 )
+from orchestrator.core.rollout import changed
 from orchestrator.core.spec import RoutingSpec, ServiceSpec
-from orchestrator.core.state import Attempts, Group, Observed, ProbeState, Reservation, Routing, Service, World
+from orchestrator.core.state import Attempts, Good, Group, Observed, ProbeState, Reservation, Routing, Service, World
 from orchestrator.core.status import is_live
 
 
@@ -41,8 +46,10 @@ def spec(name: str = "echo", *, desired: int = 1, image: str = "i:1", **more: An
 
 
 def service(name: str = "echo", **more: Any) -> Service:
+    """Its revision is known to be good unless `good` says otherwise."""
     facts = {k: more.pop(k) for k in list(more) if k in Service.__dataclass_fields__}
     what = facts.pop("spec", None) or spec(name, **more)
+    facts.setdefault("good", Good(1, what.routing))
     return Service(
         id=f"id-{name}",
         name=name,
@@ -103,7 +110,7 @@ class Simulator:
                 known = routings.get(operation.routing)
                 ident = operation.routing or f"n{self._next:04d}"
                 self._next += not operation.routing
-                one = known or Routing(ident, of.id, of.name, operation.revision, now)
+                one = known or Routing(ident, of.id, of.name, operation.revision, now, side=operation.side)
                 if isinstance(operation, Wait):
                     routings[ident] = replace(one, cause=operation.cause)
                 else:
@@ -129,6 +136,10 @@ class Simulator:
             case RemoveOrphan():
                 left = tuple(o for o in self.world.orphans if o != operation.observed)
                 self.world = replace(self.world, orphans=left)
+            case Advance() | Switch() | RollBack() | Accept():
+                of = changed(services[operation.service], operation, now)
+                number = of.revision_number + (of.revision != services[of.id].revision)
+                services[of.id] = replace(of, revision_number=number)
         self.world = replace(self.world, services=services, routings=routings)
 
     def finish(self, now: float) -> bool:
@@ -138,7 +149,9 @@ class Simulator:
             of, state = self.world.services.get(one.service_id), one.observed.state if one.observed else ""
             loads = not one.probe.passed_once and state == "running"
             if of is not None and is_live(one) and (one.busy == "start" or loads):
-                up = routing(of, one.id, "healthy", now, revision=one.revision, reservation=one.reservation)
+                up = routing(
+                    of, one.id, "healthy", now, revision=one.revision, reservation=one.reservation, side=one.side
+                )
                 routings[one.id] = replace(up, created_at=one.created_at)
             elif state == "paused" and one.probe.healthy:
                 routings[one.id] = replace(one, probe=replace(one.probe, healthy=False, unhealthy_since=now))
