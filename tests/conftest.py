@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import re
+import signal
 import socket
 import time
 import uuid
@@ -22,6 +23,12 @@ ROOT = Path(__file__).resolve().parent.parent
 INSTALLATION = "orchestrator.installation"
 STALE = 3600.0
 """Seconds after which what an interrupted test run left on the engine is removed by the next."""
+
+
+def pytest_configure() -> None:
+    """What the tests start must be interruptible also where they run in the background of a shell, which ignores
+    SIGINT for its background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
