@@ -53,6 +53,8 @@ class Route:
     """The side that gets the requests; a change of it takes effect for all of them at one instant."""
     two_sided: bool = False
     """Both sides are there: switching needs no reload."""
+    weighted: bool = False
+    """Its weights will differ: balanced so that they may change without a reload."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,22 +28,64 @@ def routes(world: World) -> RouteTable:
 
 
 def _route(service: Service, routings: Sequence[Routing]) -> Route:
-    servers = tuple(s for r in sorted(routings, key=lambda r: r.id) if (s := _server(r)) is not None)
-    serving = any(not s.draining for s in servers)
-    state = "serving" if serving else STATES.get(service_status(service, routings), "no_healthy_routing")
+    weights = _weights(service, routings)
+    servers = tuple(
+        s for r in sorted(routings, key=lambda r: r.id) if (s := _server(r, weights.get(r.id, 0.0))) is not None
+    )
     spec = service.spec
     return Route(
         service=service.name,
-        state=state,
+        state=_state(service, routings, servers),
         open_to_public=spec.open_to_public,
         servers=servers,
         retry=spec.retry,
         port=spec.endpoint.port,
         host=spec.endpoint.host,
+        side=service.side,
+        two_sided=spec.update.strategy == "blue_green",
+        weighted=spec.update.strategy == "canary",
     )
 
 
-def _server(routing: Routing) -> Server | None:
+def _state(service: Service, routings: Sequence[Routing], servers: Sequence[Server]) -> RouteState:
+    """While a rollout is under way a moment in which nothing serves passes: requests wait for its end."""
+    if any(not s.draining and s.side == service.side for s in servers):
+        return "serving"
+    if service.rollout is not None and service.desired and not service.removing:
+        return "holding"
+    return STATES.get(service_status(service, routings), "no_healthy_routing")
+
+
+def _weights(service: Service, routings: Sequence[Routing]) -> dict[str, float]:
+    """Routing id to its share of the requests against the others: its own ratio, within the share of its revision
+    while a canary is judged."""
+    ratios = {r.id: r.traffic_ratio for r in routings}
+    share = _canary_share(service, routings)
+    if share is None:
+        return ratios
+    serving = [r for r in routings if routing_status(r) is RoutingStatus.HEALTHY]
+    for mine, part in ((True, share), (False, 1 - share)):
+        group = [r for r in serving if (r.revision == service.revision) is mine]
+        total = sum(r.traffic_ratio for r in group)
+        ratios |= {r.id: part * r.traffic_ratio / total if total else 0.0 for r in group}
+    return ratios
+
+
+def _canary_share(service: Service, routings: Sequence[Routing]) -> float | None:
+    """The new revision's part of the requests, 0 to 1; None: it is not weighted. After its last step the part grows
+    with the number of new routings, and never falls back."""
+    rollout = service.rollout
+    if rollout is None or rollout.strategy != "canary":
+        return None
+    serving = [r for r in routings if routing_status(r) is RoutingStatus.HEALTHY]
+    new = sum(r.revision == service.revision for r in serving)
+    if not new or new == len(serving):
+        return None
+    weight = rollout.weight / 100
+    return weight if rollout.step < len(service.spec.update.steps) else max(weight, new / len(serving))
+
+
+def _server(routing: Routing, weight: float) -> Server | None:
     """HEALTHY ones get requests; one that drains keeps those it has, also when it was never HEALTHY."""
     if routing.observed is None or not routing.observed.port:
         return None
@@ -51,4 +93,4 @@ def _server(routing: Routing) -> Server | None:
     if not draining and routing_status(routing) is not RoutingStatus.HEALTHY:
         return None
     host, port = routing.observed.host, routing.observed.port
-    return Server(routing.id, host, port, routing.traffic_ratio, draining)
+    return Server(routing.id, host, port, weight, draining, routing.side)
