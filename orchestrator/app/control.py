@@ -200,12 +200,10 @@ class DaemonControl(ServiceChanges):
     # --- shared -----------------------------------------------------------------------------------------------------
 
     async def _numbers(self, service: Service, routings: Sequence[Routing]) -> dict[str, int]:
-        """Revision hash to number; of several with one hash (a change taken back) the newest. The store is asked only
-        where an older one is among them."""
+        """Revision hash to number. The store is asked only where an older one is among them."""
         if all(r.revision == service.revision for r in routings):
             return {service.revision: service.revision_number}
-        newest_first = await self._parts.store.revisions(service.id)
-        return {r.hash: r.number for r in reversed(newest_first)}
+        return await self._parts.store.numbers(service.id)
 
 
 def _counts(statuses: Sequence[str]) -> dict[str, int]:

@@ -88,10 +88,16 @@ def reconcile(
 
 
 def update(service: Service, spec: ServiceSpec, digest: str, problems: tuple[Problem, ...]) -> Service:
-    """The service with its definition as it is now; an override of the count ends when the file's own changes."""
+    """The service with its definition as it is now; an override of the count ends when the file's own changes. Of a
+    definition whose routing part was rolled back only the hot part is taken, until that part changes."""
     if service.removing:
         return service  # its end goes on; the folder becomes a new service after it
     keeps = service.override_desired is not None and service.override_over == spec.desired
+    rejected = service.rejected
+    if rejected is not None and rejected.revision == spec.routing.revision:
+        spec = spec.model_copy(update={"routing": service.spec.routing})
+    else:
+        rejected = None
     return replace(
         _back(service),
         spec=spec,
@@ -100,6 +106,7 @@ def update(service: Service, spec: ServiceSpec, digest: str, problems: tuple[Pro
         problems=problems,
         override_desired=service.override_desired if keeps else None,
         override_over=service.override_over if keeps else None,
+        rejected=rejected,
     )
 
 

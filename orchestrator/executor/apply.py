@@ -37,10 +37,10 @@ class Executor:
         assert routing.reservation is not None
         launch = Launch(routing.id, routing.service, spec.routing, routing.reservation, spec.stop_grace)
         try:
-            await self._launcher.launch(launch, step, self._pulls(routing))
+            launched = await self._launcher.launch(launch, step, self._pulls(routing))
         except OrchestratorError as error:
             return StartFailed(routing.id, await self._failure(routing, spec, error))
-        return Started(routing.id, self._clock.now())
+        return Started(routing.id, self._clock.now(), launched.image, launched.files)
 
     async def fail(self, routing: Routing, spec: ServiceSpec) -> Outcome:
         """Read the end of its log, then remove it. Requests that are still open get the rest of its grace first."""

@@ -16,9 +16,10 @@ from orchestrator.actions import ActionEvent, run_actions
 from orchestrator.core import templates
 from orchestrator.core.errors import InvalidInput, OrchestratorError, RuntimeFailure
 from orchestrator.core.masking import mask
-from orchestrator.core.ports import Command, PullProgress, Runtime, Unit
+from orchestrator.core.ports import Command, PullProgress, Runtime, Sandbox, Unit
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Reservation, UnitKind
+from orchestrator.executor.recording import Recording
 
 LOG_TAIL = 50
 """Lines."""
@@ -46,6 +47,14 @@ class Launch:
     kind: UnitKind = "routing"
 
 
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """`image`: digest or id (empty: the runtime has none); `files`: what its actions wrote, path to masked text."""
+
+    image: str
+    files: Mapping[str, str]
+
+
 class Launcher:
     def __init__(self, runtime: Runtime, secrets_dir: Path) -> None:
         self._runtime = runtime
@@ -53,7 +62,7 @@ class Launcher:
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._preparing = asyncio.Semaphore(PREPARED_AT_ONCE)
 
-    async def launch(self, launch: Launch, report: Report, progress: Callable[[PullProgress], None]) -> None:
+    async def launch(self, launch: Launch, report: Report, progress: Callable[[PullProgress], None]) -> Launched:
         """Raises `OrchestratorError`; what was created by then is left for the caller to remove."""
         spec = launch.spec
         secrets = await asyncio.to_thread(self._secrets, spec)
@@ -64,16 +73,19 @@ class Launcher:
         async with self._turn:
             created = await self._runtime.create(unit)
         await report("create", "created", {"runtime_id": created.runtime_id, "port": created.port})
+        recording = Recording(self._runtime.sandbox(launch.id))
         async with self._preparing:
-            values = await self._prepare(launch, created.port, tuple(secrets.values()), report)
+            values = await self._prepare(launch, created.port, recording, tuple(secrets.values()), report)
         async with self._turn:
             await self._runtime.start(launch.id, _command(spec, values))
         await report("start", "its start command runs", {})
+        return Launched(image, recording.files(tuple(secrets.values())))
 
-    async def _prepare(self, launch: Launch, port: int, secrets: tuple[str, ...], report: Report) -> Mapping[str, str]:
+    async def _prepare(
+        self, launch: Launch, port: int, sandbox: Sandbox, secrets: tuple[str, ...], report: Report
+    ) -> Mapping[str, str]:
         """Run the pre-start actions; what templates may refer to after them."""
         spec = launch.spec
-        sandbox = self._runtime.sandbox(launch.id)
         values = {
             "model_path": spec.model_path,
             "port": str(port),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from orchestrator.core.state import Failure
 
@@ -17,10 +18,13 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The pre-start actions are done and the start command runs."""
+    """The pre-start actions are done and the start command runs. `image`: digest or id of what it was created from;
+    `files`: path to the text that its actions wrote there, without secrets."""
 
     routing: str
     at: float
+    image: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.core.definition import Deployment
@@ -39,6 +40,8 @@ class Reading:
     problems: tuple[Problem, ...] = ()
     names: tuple[str, ...] = ()
     """Of its services, as far as they are known; else what the folder's own name gives."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Of the definition and the file beside it, by their names."""
 
     @property
     def valid(self) -> bool:
@@ -112,7 +115,9 @@ def finish(place: Place, sources: Sources, context: Context, launch: Deployment 
         services, names = resolved.services, resolved.names
     ordered = _in_order([_shown(problem) for problem in problems], str(sources.file))
     valid = is_valid(ordered)
-    return Reading(str(place.listed), sources.file, sources.digest, loaded, services if valid else (), ordered, names)
+    services = services if valid else ()
+    folder = str(place.listed)
+    return Reading(folder, sources.file, sources.digest, loaded, services, ordered, names, sources.texts)
 
 
 def refused(place: Place) -> Reading:

@@ -21,14 +21,15 @@ Parse = Callable[[bytes, str], tuple[Deployment | None, tuple[Problem, ...]]]
 
 @dataclass(slots=True)
 class Sources:
-    """`file` None: there is no definition. `stamps`: of every file that was looked for; `settled`: they prove that
-    nothing changed since."""
+    """`file` None: there is no definition. `texts`: of the files that were read, by name. `stamps`: of every file that
+    was looked for; `settled`: they prove that nothing changed since."""
 
     file: Path | None = None
     loaded: Loaded | None = None
     below: tuple[Layer, ...] = ()
     problems: list[Problem] = field(default_factory=list)
     digest: str = ""
+    texts: dict[str, str] = field(default_factory=dict)
     stamps: dict[Path, Stamp | None] = field(default_factory=dict)
     settled: bool = True
 
@@ -61,6 +62,7 @@ def gather_text(folder: Path, root: Path | None, data: bytes, file: Path | None)
     shown = file or Path("<stdin>")
     digest = _mark("", shown.name, data)
     sources = Sources(shown, loading.load(data, str(shown)), digest=digest, settled=False)
+    sources.texts[shown.name] = _text(data)
     if file is not None and file.is_file():
         _add_side_file(sources, folder, root)
     return sources
@@ -113,6 +115,7 @@ def _read(sources: Sources, path: Path, root: Path | None) -> Content | None:
     sources.stamps[path] = content.stamp
     sources.settled = sources.settled and content.settled
     sources.digest = _mark(sources.digest, path.name, content.data)
+    sources.texts[path.name] = _text(content.data)
     return content
 
 
@@ -141,6 +144,11 @@ def _toml(data: bytes, file: str) -> tuple[Deployment | None, tuple[Problem, ...
 
 
 SIDE_FILES: dict[str, Parse] = {"deployment-config.yaml": loading.load_mapping, "service-definition.toml": _toml}
+
+
+def _text(data: bytes) -> str:
+    """As people read it, whatever it holds."""
+    return data.decode("utf-8", "backslashreplace")
 
 
 def _fail(sources: Sources, path: Path, message: str) -> None:

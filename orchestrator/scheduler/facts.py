@@ -9,7 +9,8 @@ from orchestrator.core.catalog import Broken
 from orchestrator.core.errors import NotFound
 from orchestrator.core.port_use import uses_port
 from orchestrator.core.ports import Clock
-from orchestrator.core.state import Group, Observed, ProbeState, Removed, Routing, Service, World
+from orchestrator.core.routes import Traffic
+from orchestrator.core.state import Group, Observed, ProbeState, Removed, Rollout, Routing, Service, World
 from orchestrator.store import Store
 
 
@@ -28,10 +29,14 @@ class Facts:
         self.routings: dict[str, Routing] = {}
         self._written: dict[str, Routing] = {}
         """Routings as the store has them."""
+        self._ran: set[tuple[str, str, int]] = set()
+        """Id, revision and number of services of which it is known what their routings run."""
         self.removed: list[Removed] = []
         self.broken: tuple[Broken, ...] = ()
         self.orphans: tuple[Observed, ...] = ()
         self.observed_ok = False
+        self.traffic: Mapping[str, Traffic] = {}
+        """Routing id to what the gateway counted, over all its workers."""
 
     async def load(self) -> None:
         """What was stored; times from a clock that was ahead are moved to now."""
@@ -54,6 +59,7 @@ class Facts:
             observed_ok=self.observed_ok,
             refused=dict.fromkeys(imageless, "no image"),
             exclusive=frozenset(exclusive),
+            traffic=self.traffic,
         )
 
     def of(self, service_id: str) -> list[Routing]:
@@ -76,16 +82,40 @@ class Facts:
         names = ", ".join(sorted(s.name for s in self.services.values())[:10])
         raise NotFound(f"there is no service {ref!r}", hint=f"there are: {names}" if names else "`orchestrator ls`")
 
-    async def put_service(self, service: Service, cause: str = "") -> Service:
-        """A changed spec becomes a revision of its own, numbered by the store; numbered first, so that a service is
-        never stored with the number of the revision before."""
+    async def put_service(
+        self, service: Service, cause: str = "", *, by: str = "", definition: Mapping[str, str] | None = None
+    ) -> Service:
+        """A changed routing part becomes a revision of its own, numbered by the store; numbered first, so that a
+        service is never stored with the number of the revision before. `by`: who asked for it; `definition`: the
+        texts that it was read from, by the names of their files."""
         before = self.services.get(service.id)
-        if before is None or before.spec != service.spec:
-            number = await self._store.add_revision(service.id, service.spec, cause, self._clock.wall())
+        if before is None or before.revision != service.revision:
+            number = await self._store.add_revision(
+                service.id,
+                service.spec.routing,
+                cause,
+                self._clock.wall(),
+                by=by,
+                definition=definition,
+                good=service.good.number if service.good else None,
+            )
             service = replace(service, revision_number=number)
         await self._store.put_service(service)
         self.services[service.id] = service
         return service
+
+    async def note_outcome(self, service: Service, outcome: str) -> None:
+        """What became of the revision that `service` is at: `good`, or `rolled back: …`. To be noted before the
+        service changes for it: a crash between the two repeats both."""
+        await self._store.set_outcome(service.id, service.revision_number, outcome, self._clock.wall())
+
+    async def note_ran(self, routing: Routing, image: str, files: Mapping[str, str]) -> None:
+        """What a routing that has started ran and wrote; kept with its revision where it is the first of it."""
+        service = self.services.get(routing.service_id)
+        known = (routing.service_id, routing.revision, service.revision_number if service else 0)
+        if known not in self._ran:
+            await self._store.set_ran(routing.service_id, routing.revision, image, files)
+            self._ran.add(known)
 
     async def put_routing(self, routing: Routing) -> Routing:
         await self.store_routing(routing)
@@ -107,6 +137,7 @@ class Facts:
     async def forget_service(self, service_id: str) -> None:
         await self._store.delete_service(service_id)
         self.services.pop(service_id, None)
+        self._ran = {known for known in self._ran if known[0] != service_id}
 
     async def mark_removed(self, mark: Removed) -> None:
         await self._store.put_removed(mark)
@@ -140,7 +171,24 @@ def _stored(routing: Routing) -> Routing:
 def _service_not_after(service: Service, now: float) -> Service:
     attempts = replace(service.attempts, last_at=min(service.attempts.last_at, now))
     vanished = None if service.vanished_since is None else min(service.vanished_since, now)
-    return replace(service, attempts=attempts, vanished_since=vanished, cleared_at=min(service.cleared_at, now))
+    rejected = replace(service.rejected, at=min(service.rejected.at, now)) if service.rejected else None
+    return replace(
+        service,
+        attempts=attempts,
+        vanished_since=vanished,
+        cleared_at=min(service.cleared_at, now),
+        rejected=rejected,
+        rollout=_rollout_not_after(service.rollout, now) if service.rollout else None,
+    )
+
+
+def _rollout_not_after(rollout: Rollout, now: float) -> Rollout:
+    return replace(
+        rollout,
+        began_at=min(rollout.began_at, now),
+        phase_since=min(rollout.phase_since, now),
+        progress_at=min(rollout.progress_at, now),
+    )
 
 
 def _not_after(routing: Routing, now: float) -> Routing:

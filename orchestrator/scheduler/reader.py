@@ -64,10 +64,11 @@ class FolderReader:
             await self._facts.unmark_removed(mark.folder, mark.model)
         await self._tell_broken(found)
         for service in found.changed:
-            await self._put(service)
+            reading = scan.readings.get(service.folder)
+            await self._put(service, reading.texts if reading else {})
         for service in self._by_hand():
             if not service.removing:
-                await self._put(await self._reread(service))
+                await self._put(*await self._reread(service))
         self.wake_at = found.wake_at
 
     async def launched(self, request: LaunchRequest, folder: Path) -> tuple[Reading, Mapping[str, Any]]:
@@ -94,22 +95,23 @@ class FolderReader:
             reading = replace(reading, problems=(gone,))
         return reading
 
-    async def _reread(self, service: Service) -> Service:
-        """A service that was started by hand, with its folder's definition as it is now."""
+    async def _reread(self, service: Service) -> tuple[Service, Mapping[str, str]]:
+        """A service that was started by hand, with its folder's definition as it is now, and the texts of that."""
         reading = await asyncio.to_thread(self._read_launched, Path(service.folder), service.launch or {})
         spec = next((s for s in reading.services if s.model_name == service.model), None)
         if spec is None or spec.name != service.name:
             gone = Problem("error", service.folder, 0, 0, "", f"it has no model {service.model!r} any more")
             problems = reading.problems if not is_valid(reading.problems) else (gone,)
-            return replace(self._facts.services.get(service.id, service), problems=problems)
-        return update(self._facts.services.get(service.id, service), spec, reading.digest, reading.problems)
+            return replace(self._facts.services.get(service.id, service), problems=problems), {}
+        known = self._facts.services.get(service.id, service)
+        return update(known, spec, reading.digest, reading.problems), reading.texts
 
-    async def _put(self, service: Service) -> None:
+    async def _put(self, service: Service, texts: Mapping[str, str]) -> None:
         before = self._facts.services.get(service.id)
         if before == service:
             return
         kind, cause = _what_happened(before, service)
-        stored = await self._facts.put_service(service, cause)
+        stored = await self._facts.put_service(service, cause, by="folder watch", definition=texts)
         detail = {"revision": stored.revision_number, "folder": stored.folder}
         if kind == "service.invalid":
             detail["problems"] = "\n".join(str(p) for p in service.problems[:20])

@@ -92,7 +92,8 @@ class Work:
         match outcome:
             case Created(at=at):
                 routing = replace(routing, unit_created_at=at)
-            case Started(at=at):
+            case Started(at=at, image=image, files=files):
+                await self._facts.note_ran(routing, image, files)
                 routing = replace(routing, started_at=at, busy="")
             case StartFailed(failure=failure):
                 routing = replace(routing, outcome=failure, busy="")
@@ -137,29 +138,34 @@ class Work:
     async def _change(self, operation: Advance | Switch | RollBack | Accept) -> None:
         """A rollout begins, goes on or ends: facts of the service, and an event that says why."""
         before = self._facts.services[operation.service]
-        await self._facts.put_service(changed(before, operation, self._clock.now()), operation.cause)
+        if outcome := _outcome_of(operation):
+            await self._facts.note_outcome(before, outcome)
+        await self._facts.put_service(changed(before, operation, self._clock.now()), operation.cause, by="planner")
         after = self._facts.services[operation.service]
         detail = {"revision": after.revision_number, **_told(after)}
-        await self._journal.emit(EVENTS[type(operation)], after.name, "", operation.cause, detail)
+        begins = before.rollout is None and after.rollout is not None
+        kind = "rollout.started" if begins else EVENTS[type(operation)]
+        await self._journal.emit(kind, after.name, "", operation.cause, detail)
 
     async def _start(self, operation: StartRouting) -> None:
         service = self._facts.services[operation.service]
         waiting = self._facts.routings.get(operation.routing)
-        routing = waiting or self._new(service, operation.revision, operation.cause)
+        routing = waiting or self._new(service, operation)
         routing = replace(routing, reservation=operation.reservation, cause=operation.cause)
         routing = await self._facts.put_routing(replace(routing, created_at=self._clock.now(), busy="start"))
         await self._emit_of("routing.starting", routing, operation.cause)
-        self._spawn("start", routing.id, self._executor.start(routing, service.spec, self._note))
+        self._spawn("start", routing.id, self._executor.start(routing, service.spec_of(routing.revision), self._note))
 
     async def _wait(self, operation: Wait) -> None:
         service = self._facts.services[operation.service]
         waiting = self._facts.routings.get(operation.routing)
-        routing = waiting or self._new(service, operation.revision, operation.cause)
+        routing = waiting or self._new(service, operation)
         await self._facts.put_routing(replace(routing, cause=operation.cause))
         await self._emit_of("routing.waiting", routing, operation.cause)
 
-    def _new(self, service: Service, revision: str, cause: str) -> Routing:
-        return Routing(uuid4().hex[:12], service.id, service.name, revision, self._clock.now(), cause)
+    def _new(self, service: Service, operation: StartRouting | Wait) -> Routing:
+        ident, now = uuid4().hex[:12], self._clock.now()
+        return Routing(ident, service.id, service.name, operation.revision, now, operation.cause, side=operation.side)
 
     async def _drain(self, routing: Routing, cause: str) -> None:
         await self._facts.put_routing(replace(routing, stopping_since=self._clock.now(), stop_cause=cause))
@@ -177,7 +183,7 @@ class Work:
         detail = {"code": failure.code, "exit_code": failure.exit_code, "oom": failure.oom, "hint": failure.hint}
         kind = "routing.died" if routing.probe.passed_once else "routing.failed"
         await self._emit_of(kind, routing, failure.message, {k: v for k, v in detail.items() if v not in (None, "")})
-        self._spawn("fail", routing.id, self._executor.fail(routing, service.spec))
+        self._spawn("fail", routing.id, self._executor.fail(routing, service.spec_of(routing.revision)))
 
     async def _forget(self, routing: Routing, cause: str) -> None:
         await self._facts.forget_routing(routing.id)
@@ -229,6 +235,17 @@ class Work:
         for task in list(self._tasks.values()):
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+
+def _outcome_of(operation: Advance | Switch | RollBack | Accept) -> str:
+    """What becomes of the revision that the service is at; empty: nothing yet."""
+    match operation:
+        case Accept():
+            return "good"
+        case RollBack(cause=cause):
+            return f"rolled back: {cause}"
+        case Advance() | Switch():
+            return ""
 
 
 def _told(service: Service) -> dict[str, object]:

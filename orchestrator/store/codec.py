@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.events import Event
-from orchestrator.core.spec import ServiceSpec
+from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Routing, Service
 
 T = TypeVar("T")
@@ -57,5 +57,6 @@ def _plain(value: Any) -> Any:
 
 SERVICE = Codec(Service)
 ROUTING = Codec(Routing, omit=frozenset({"observed", "busy", "outcome", "lost_with_engine", "sessions"}))
-SPEC = Codec(ServiceSpec)
+SPEC = Codec(RoutingSpec)
+TEXTS = Codec(dict[str, str])
 EVENT = Codec(Event, omit=frozenset({"seq"}))

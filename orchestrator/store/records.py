@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.core.spec import ServiceSpec
+from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Removed, Routing, Service
 
 
@@ -19,11 +20,28 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One revision of a service. `hash` is that of its routing spec; `spec` holds its hot part as last wanted."""
+    """One revision of a service, without its texts: immutable, but that `image` is set once and `outcome` when it is
+    known. `hash` is that of `routing`. Times in wall seconds."""
 
     number: int
     hash: str
     cause: str
     at: float
-    """Wall seconds."""
-    spec: ServiceSpec
+    routing: RoutingSpec
+    by: str = ""
+    """Who asked for it; empty: not known."""
+    outcome: str = ""
+    """`good`, or `rolled back: …`; empty: neither yet."""
+    outcome_at: float | None = None
+    image: str = ""
+    """Digest or id of the image that its first routing ran; empty: none has started, or the runtime has no images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What one revision was read from and what it wrote."""
+
+    definition: Mapping[str, str]
+    """Name of the definition's file, and of the one beside it, to its text; empty: not known."""
+    files: Mapping[str, str]
+    """Path to the text that pre-start actions of its first routing wrote there."""

@@ -7,19 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.events import Event
-from orchestrator.core.spec import ServiceSpec
+from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Removed, Routing, Service, Token
 from orchestrator.store import codec
-from orchestrator.store.records import Revision, Snapshot
+from orchestrator.store.records import Revision, Snapshot, Texts
 from orchestrator.store.tables import events, meta, removed, revisions, routings, services, tokens
 
 KEPT_REVISIONS = 100
-"""Newest revisions of a service that are kept."""
+"""Newest revisions of a service that are kept, besides the last good one."""
 
 _TOKEN = tuple(tokens.c[field.name] for field in fields(Token))
 _REMOVED = tuple(removed.c[field.name] for field in fields(Removed))
@@ -104,28 +104,70 @@ def delete_removed(connection: Connection, folder: str, model: str) -> None:
 # --- revisions ------------------------------------------------------------------------------------------------------
 
 
-def add_revision(connection: Connection, service_id: str, spec: ServiceSpec, cause: str, at: float) -> int:
+_REVISION = tuple(
+    revisions.c[name] for name in ("number", "hash", "cause", "at", "spec", "by", "outcome", "outcome_at", "image")
+)
+
+
+def add_revision(
+    connection: Connection, service_id: str, spec: RoutingSpec, new: Mapping[str, Any], good: int | None
+) -> int:
+    """`new`: the other columns; without a definition it has that of the revision before it with the same hash."""
     mine = revisions.c.service_id == service_id
-    newest = connection.execute(
-        select(revisions.c.number, revisions.c.hash).where(mine).order_by(revisions.c.number.desc()).limit(1)
-    ).first()
-    hash, text = spec.routing.revision, codec.SPEC.encode(spec)
-    if newest is not None and newest.hash == hash:
-        connection.execute(update(revisions).where(mine, revisions.c.number == newest.number).values(spec=text))
+    newest_first = select(revisions.c.number, revisions.c.hash).where(mine).order_by(revisions.c.number.desc())
+    newest = connection.execute(newest_first.limit(1)).first()
+    if newest is not None and newest.hash == spec.revision:
         return int(newest.number)
     number = 1 if newest is None else int(newest.number) + 1
-    row = {"service_id": service_id, "number": number, "hash": hash, "cause": cause, "at": at, "spec": text}
+    row = {"service_id": service_id, "number": number, "hash": spec.revision, "spec": codec.SPEC.encode(spec), **new}
+    if row["definition"] == codec.TEXTS.encode({}):
+        row["definition"] = _definition_of(connection, service_id, spec.revision) or row["definition"]
     connection.execute(insert(revisions).values(row))
-    connection.execute(delete(revisions).where(mine, revisions.c.number <= number - KEPT_REVISIONS))
+    old = and_(mine, revisions.c.number <= number - KEPT_REVISIONS, revisions.c.number != (good or 0))
+    connection.execute(delete(revisions).where(old))
     return number
 
 
+def _definition_of(connection: Connection, service_id: str, hash: str) -> str | None:
+    mine = and_(revisions.c.service_id == service_id, revisions.c.hash == hash)
+    found = connection.scalar(select(revisions.c.definition).where(mine).order_by(revisions.c.number.desc()).limit(1))
+    return None if found is None else str(found)
+
+
+def set_outcome(connection: Connection, service_id: str, number: int, outcome: str, at: float) -> None:
+    one = and_(revisions.c.service_id == service_id, revisions.c.number == number, revisions.c.outcome != outcome)
+    connection.execute(update(revisions).where(one).values(outcome=outcome, outcome_at=at))
+
+
+def set_ran(connection: Connection, service_id: str, hash: str, image: str, files: Mapping[str, str]) -> None:
+    mine = and_(revisions.c.service_id == service_id, revisions.c.hash == hash)
+    newest = select(func.max(revisions.c.number)).where(mine).scalar_subquery()
+    one = and_(revisions.c.service_id == service_id, revisions.c.number == newest, revisions.c.files.is_(None))
+    connection.execute(update(revisions).where(one).values(image=image, files=codec.TEXTS.encode(dict(files))))
+
+
 def revisions_of(connection: Connection, service_id: str) -> list[Revision]:
-    query = select(revisions).where(revisions.c.service_id == service_id).order_by(revisions.c.number.desc())
-    return [
-        Revision(row.number, row.hash, row.cause, row.at, codec.SPEC.decode(row.spec))
-        for row in connection.execute(query)
-    ]
+    query = select(*_REVISION).where(revisions.c.service_id == service_id).order_by(revisions.c.number.desc())
+    return [_revision(row) for row in connection.execute(query)]
+
+
+def _revision(row: Any) -> Revision:
+    spec = codec.SPEC.decode(row.spec)
+    told = (row.by, row.outcome, row.outcome_at, row.image)
+    return Revision(row.number, row.hash, row.cause, row.at, spec, *told)
+
+
+def numbers_of(connection: Connection, service_id: str) -> dict[str, int]:
+    query = select(revisions.c.hash, func.max(revisions.c.number)).where(revisions.c.service_id == service_id)
+    return {hash: int(number) for hash, number in connection.execute(query.group_by(revisions.c.hash))}
+
+
+def texts_of(connection: Connection, service_id: str, number: int) -> Texts | None:
+    one = and_(revisions.c.service_id == service_id, revisions.c.number == number)
+    row = connection.execute(select(revisions.c.definition, revisions.c.files).where(one)).first()
+    if row is None:
+        return None
+    return Texts(codec.TEXTS.decode(row.definition), codec.TEXTS.decode(row.files or "{}"))
 
 
 def forget_stray_revisions(connection: Connection) -> None:

@@ -14,11 +14,11 @@ from sqlalchemy import Connection
 
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.events import Event
-from orchestrator.core.spec import ServiceSpec
+from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Removed, Routing, Service, Token
-from orchestrator.store import sql
+from orchestrator.store import codec, sql
 from orchestrator.store.database import Database
-from orchestrator.store.records import Revision, Snapshot
+from orchestrator.store.records import Revision, Snapshot, Texts
 from orchestrator.store.schema import migrate
 
 
@@ -87,13 +87,42 @@ class Store:
         """Idempotent."""
         await self._database.write(lambda c: sql.delete_routing(c, id))
 
-    async def add_revision(self, service_id: str, spec: ServiceSpec, cause: str, at: float) -> int:
-        """Its number, from 1. A spec that differs from the newest only in its hot part keeps that one's number."""
-        return await self._database.write(lambda c: sql.add_revision(c, service_id, spec, cause, at))
+    async def add_revision(
+        self,
+        service_id: str,
+        routing: RoutingSpec,
+        cause: str,
+        at: float,
+        *,
+        by: str = "",
+        definition: Mapping[str, str] | None = None,
+        good: int | None = None,
+    ) -> int:
+        """Its number, from 1; that of the newest where that one is equal. `definition`: name of each file that it was
+        read from to its text; `good`: number of the one that is kept however old it is."""
+        texts = codec.TEXTS.encode(dict(definition or {}))
+        new = {"cause": cause, "at": at, "by": by, "definition": texts}
+        return await self._database.write(lambda c: sql.add_revision(c, service_id, routing, new, good))
+
+    async def set_outcome(self, service_id: str, number: int, outcome: str, at: float) -> None:
+        """What became of a revision; the same again keeps its time. One that is not there is ignored."""
+        await self._database.write(lambda c: sql.set_outcome(c, service_id, number, outcome, at))
+
+    async def set_ran(self, service_id: str, hash: str, image: str, files: Mapping[str, str]) -> None:
+        """What the first routing of the newest revision with this hash ran and wrote; later ones change nothing."""
+        await self._database.write(lambda c: sql.set_ran(c, service_id, hash, image, files))
 
     async def revisions(self, service_id: str) -> list[Revision]:
-        """Newest first, at most `sql.KEPT_REVISIONS`."""
+        """Newest first, at most `sql.KEPT_REVISIONS` and the good one."""
         return await self._database.read(lambda c: sql.revisions_of(c, service_id))
+
+    async def numbers(self, service_id: str) -> dict[str, int]:
+        """Hash of a revision to its number; of several that are equal (a change taken back) the newest."""
+        return await self._database.read(lambda c: sql.numbers_of(c, service_id))
+
+    async def texts(self, service_id: str, number: int) -> Texts | None:
+        """Of one revision; None: it is not kept."""
+        return await self._database.read(lambda c: sql.texts_of(c, service_id, number))
 
     async def append_events(self, events: Sequence[Event]) -> list[Event]:
         """The same with their `seq`, in order."""

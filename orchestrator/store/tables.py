@@ -60,6 +60,12 @@ revisions = Table(
     Column("cause", Words, nullable=False),
     Column("at", Double, nullable=False),
     Column("spec", Text, nullable=False),
+    Column("by", Words, nullable=False, server_default=""),
+    Column("outcome", Words, nullable=False, server_default=""),
+    Column("outcome_at", Double),
+    Column("image", Words, nullable=False, server_default=""),
+    Column("definition", Text, nullable=False, server_default="{}"),
+    Column("files", Text),  # NULL until the first routing has started
 )
 
 events = Table(

@@ -15,9 +15,23 @@ from hypothesis import strategies as st
 
 from orchestrator.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from orchestrator.core.events import Event
+from orchestrator.core.routes import Traffic
 from orchestrator.core.spec import RoutingSpec, ServiceSpec
-from orchestrator.core.state import Failure, Observed, ProbeState, Removed, Reservation, Routing, Service, Token
-from orchestrator.store import Store
+from orchestrator.core.state import (
+    Attempts,
+    Failure,
+    Good,
+    Observed,
+    ProbeState,
+    Rejected,
+    Removed,
+    Reservation,
+    Rollout,
+    Routing,
+    Service,
+    Token,
+)
+from orchestrator.store import Store, Texts
 from orchestrator.store.codec import EVENT, ROUTING, SERVICE, SPEC
 
 FLEETING = {"observed", "busy", "outcome", "lost_with_engine", "sessions"}
@@ -94,9 +108,21 @@ specs = st.builds(
 )
 reservations = st.builds(Reservation, slots=slots, devices=st.lists(st.text(), max_size=2).map(tuple))
 failures = st.builds(Failure, log_tail=st.lists(st.text(), max_size=2).map(tuple))
-services = st.builds(Service, spec=specs, launch=st.none() | maps)
+traffic = st.dictionaries(st.text(max_size=5), st.from_type(Traffic), max_size=2)
+services = st.builds(
+    Service,
+    spec=specs,
+    launch=st.none() | maps,
+    good=st.none() | st.builds(Good, routing=specs.map(lambda one: one.routing)),
+    rejected=st.none() | st.from_type(Rejected),
+    rollout=st.none()
+    | st.builds(Rollout, base=traffic, phase_since=finite, progress_at=finite, step=st.integers(0, 9)),
+    side=st.sampled_from(["blue", "green"]),
+)
 routings = st.builds(
     Routing,
+    traffic_ratio=finite,
+    side=st.sampled_from(["blue", "green"]),
     reservation=st.none() | reservations,
     failure=st.none() | failures,
     **{name: st.just(getattr(Routing("", "", "", "", 0.0), name)) for name in FLEETING},
@@ -107,9 +133,9 @@ few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthChec
 @few
 @given(specs)
 def test_a_spec_comes_back_with_the_same_hash(wanted: ServiceSpec) -> None:
-    back = SPEC.decode(SPEC.encode(wanted))
-    assert back == wanted
-    assert back.routing.revision == wanted.routing.revision
+    back = SPEC.decode(SPEC.encode(wanted.routing))
+    assert back == wanted.routing
+    assert back.revision == wanted.routing.revision
 
 
 @few
@@ -206,29 +232,97 @@ async def test_a_record_that_does_not_decode_is_no_empty_world(store: Store) -> 
 # --- revisions --------------------------------------------------------------------------------------------------------
 
 
-async def test_revisions_count_what_rolls_and_keep_what_is_hot(store: Store) -> None:
-    first, hot = spec(image="a"), spec(image="a").model_copy(update={"desired": 5})
-    second = spec(image="b")
-    told = [(first, "created"), (hot, "scaled"), (second, "changed"), (first, "changed back")]
-    numbers = [await store.add_revision("s1", s, cause, float(at)) for at, (s, cause) in enumerate(told)]
+async def test_a_revision_is_a_record_that_nothing_changes(store: Store) -> None:
+    first, second = spec(image="a").routing, spec(image="b").routing
+    texts = {"model-definition.yml": "models: []\n", "service-definition.toml": "\udce9"}
+    told = [
+        (first, "created", {"by": "folder watch", "definition": texts}),
+        (first, "the same again", {"by": "somebody else", "definition": {"model-definition.yml": "other"}}),
+        (second, "changed", {}),
+        (first, "changed back", {}),
+    ]
+    numbers = [
+        await store.add_revision("s1", routing, cause, float(at), **more)  # type: ignore[arg-type]
+        for at, (routing, cause, more) in enumerate(told)
+    ]
     assert numbers == [1, 1, 2, 3]
     assert await store.add_revision("s2", second, "created", 9.0) == 1
     found = await store.revisions("s1")
-    assert [(r.number, r.cause, r.at) for r in found] == [
-        (3, "changed back", 3.0),
-        (2, "changed", 2.0),
-        (1, "created", 0.0),
+    assert [(r.number, r.hash, r.cause, r.at, r.routing, r.by) for r in found] == [
+        (3, first.revision, "changed back", 3.0, first, ""),
+        (2, second.revision, "changed", 2.0, second, ""),
+        (1, first.revision, "created", 0.0, first, "folder watch"),
     ]
-    assert found[2].spec == hot
-    assert found[2].hash == first.routing.revision
+    assert await store.numbers("s1") == {first.revision: 3, second.revision: 2}
+    assert await store.texts("s1", 1) == Texts(texts, {})
+    assert await store.texts("s1", 2) == Texts({}, {})
+    assert await store.texts("s1", 3) == Texts(texts, {}), "it is read from what the equal one was read from"
+    assert await store.texts("s1", 4) is None
     await store.delete_service("s1")
     assert await store.revisions("s1") == []
 
 
-async def test_only_the_newest_revisions_are_kept(store: Store) -> None:
+async def test_only_the_first_routing_says_what_a_revision_ran_and_wrote(store: Store) -> None:
+    first, second = spec(image="a").routing, spec(image="b").routing
+    for routing in (first, second, first):
+        await store.add_revision("s1", routing, "changed", 1.0)
+    await store.set_ran("s1", first.revision, "sha256:1", {"/x": "\N{SNOWMAN}"})
+    await store.set_ran("s1", first.revision, "sha256:2", {"/y": "later"})
+    await store.set_ran("s1", second.revision, "", {})
+    await store.set_ran("s1", second.revision, "sha256:3", {"/z": "later"})
+    await store.set_ran("s9", second.revision, "sha256:4", {})
+    assert [r.image for r in await store.revisions("s1")] == ["sha256:1", "", ""]
+    files = [texts.files for n in (3, 2, 1) if (texts := await store.texts("s1", n))]
+    assert files == [{"/x": "\N{SNOWMAN}"}, {}, {}], "the newest of those that are equal is the one that runs"
+
+
+async def test_an_outcome_keeps_the_time_when_it_was_first_told(store: Store) -> None:
+    for image in "ab":
+        await store.add_revision("s1", spec(image=image).routing, "changed", 1.0)
+    await store.set_outcome("s1", 1, "good", 2.0)
+    await store.set_outcome("s1", 1, "good", 3.0)
+    await store.set_outcome("s1", 2, "rolled back: it crashed", 4.0)
+    await store.set_outcome("s1", 7, "good", 5.0)
+    told = [(r.number, r.outcome, r.outcome_at) for r in await store.revisions("s1")]
+    assert told == [(2, "rolled back: it crashed", 4.0), (1, "good", 2.0)]
+
+
+async def test_only_the_newest_revisions_and_the_good_one_are_kept(store: Store) -> None:
     for n in range(103):
-        await store.add_revision("s1", spec(image=str(n)), "changed", float(n))
-    assert [r.number for r in await store.revisions("s1")] == list(range(103, 3, -1))
+        await store.add_revision("s1", spec(image=str(n)).routing, "changed", float(n), good=2 if n > 1 else None)
+    assert [r.number for r in await store.revisions("s1")] == [*range(103, 3, -1), 2]
+
+
+async def test_a_store_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
+    """With its rows: what ran goes on, and its history is there as far as it was kept."""
+    raw = sqlite3.connect(tmp_path / "orchestrator.db")
+    raw.executescript((Path(__file__).parent / "data" / "store-0001.sql").read_text())
+    raw.execute("INSERT INTO revisions VALUES ('s2', 1, 'x', 'odd', 1.0, 'no json')")
+    raw.commit()
+    raw.close()
+    first, second = spec(image="a", resources={"cpu": math.inf}), spec(image="b", environ={"K": "\N{SNOWMAN}"})
+    told = service(
+        spec=second.model_copy(update={"desired": 2}),
+        revision_number=2,
+        override_desired=3,
+        attempts=Attempts(second.routing.revision, 1, 3.0),
+    )
+    for _ in range(2):
+        store = await Store.open("", tmp_path)
+        found = await store.load()
+        assert found.services == (told,)
+        assert [(r.id, r.traffic_ratio, r.side) for r in found.routings] == [("r1", 1.0, "blue")]
+        await store.close()
+    store = await Store.open("", tmp_path)
+    kept = [(r.number, r.hash, r.at, r.routing, r.by, r.outcome, r.image) for r in await store.revisions("s1")]
+    assert kept == [
+        (2, "26f1fb376fbe", 2.5, second.routing, "", "", ""),
+        (1, "4202a40aee36", 1.5, first.routing, "", "", ""),
+    ]
+    assert [r.routing.revision for r in await store.revisions("s1")] == ["26f1fb376fbe", "4202a40aee36"]
+    assert await store.texts("s1", 2) == Texts({}, {})
+    assert await store.add_revision("s1", first.routing, "changed back", 9.0) == 3
+    await store.close()
 
 
 # --- events -----------------------------------------------------------------------------------------------------------

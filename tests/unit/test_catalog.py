@@ -10,8 +10,9 @@ from worlds import service, spec
 
 from orchestrator.core.catalog import Catalog, Listed, reconcile
 from orchestrator.core.problems import Problem
+from orchestrator.core.rollout import rolled_back
 from orchestrator.core.spec import ServiceSpec
-from orchestrator.core.state import Removed, Service
+from orchestrator.core.state import Rejected, Removed, Service
 
 NOW = 1000.0
 WRONG = (Problem("error", "f", 1, 1, "models", "is wrong"),)
@@ -127,3 +128,38 @@ def test_another_service_name_is_another_service() -> None:
         ("other", True, None),
         ("echo", False, NOW),
     }
+
+
+BAD = spec("echo", image="i:bad")
+REJECTED = Rejected(BAD.routing.revision, 2, "it crashed", NOW)
+ROLLED_BACK = replace(ECHO, rejected=REJECTED)
+REJECTIONS = {
+    "the definition is as it was": (BAD, "i:1", 1, True),
+    "its hot part changed": (BAD.model_copy(update={"desired": 5}), "i:1", 5, True),
+    "its routing part changed": (spec("echo", image="i:3"), "i:3", 1, False),
+    "it was taken back to what runs": (spec("echo"), "i:1", 1, False),
+}
+
+
+@pytest.mark.parametrize("name", REJECTIONS)
+def test_a_definition_that_was_rolled_back_is_followed_only_in_what_is_hot(name: str) -> None:
+    told, image, desired, still = REJECTIONS[name]
+    found = decide(listed("/models/echo", told, digest="e"), known=(ROLLED_BACK,))
+    (now,) = found.changed
+    assert (now.spec.routing.image, now.spec.desired, now.digest) == (image, desired, "e")
+    assert now.rejected == (REJECTED if still else None)
+
+
+def test_nothing_changes_while_a_definition_that_was_rolled_back_stays() -> None:
+    assert decide(listed("/models/echo", BAD), known=(ROLLED_BACK,)) == Catalog()
+
+
+def test_going_back_twice_does_not_bring_the_definition_back() -> None:
+    """What must not be followed is what the definition says, not the revision that was left last."""
+    second, third = spec("echo", image="i:2").routing, BAD
+    running = replace(ECHO, spec=third, revision_number=3)
+    back = rolled_back(running, second, "by hand", NOW, by_hand=True)
+    twice = rolled_back(replace(back, revision_number=4), spec("echo").routing, "by hand", NOW, by_hand=True)
+    assert twice.rejected == Rejected(third.routing.revision, 3, "by hand", NOW, by_hand=True)
+    assert not decide(listed("/models/echo", third), known=(twice,)).changed
+    assert rolled_back(twice, third.routing, "by hand", NOW, by_hand=True).rejected is None
