@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from orchestrator.core.definition import Action, HealthCheck
 from orchestrator.core.paths import argv_to_host, host_paths
 from orchestrator.core.spec import RoutingSpec, ServiceSpec
 from orchestrator.core.templates import Commandline, render_action, render_command
+from orchestrator.core.updating import COMMON, policy
 
 OWN_HOME = "HOME"
 """Stands for the host folder that the process runtime makes for each routing's /home/work."""
 SIZES = frozenset({"mem", "shm"})
+SECONDS = frozenset({"min_ready", "progress_deadline", "bake", "promote_after", "pause"})
 
 
 def resolved_view(service: ServiceSpec) -> str:
@@ -67,6 +70,7 @@ def _amounts(service: ServiceSpec) -> Iterator[tuple[str, str]]:
     ]
     yield "resources", f"{', '.join(amounts) or 'no limits'} (group {routing.resource_group})"
     yield "routings", str(service.desired)
+    yield from _policy(policy(service))
     for name, value in sorted(routing.environ.items()):
         yield "environ", f"{name}={value}"
     for name, secret in sorted(routing.secrets.items()):
@@ -74,6 +78,26 @@ def _amounts(service: ServiceSpec) -> Iterator[tuple[str, str]]:
     for title in ("user", "network", "hostname"):
         if value := getattr(routing, title):
             yield title, value
+
+
+def _policy(keys: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The strategy with its own keys, then those of every strategy."""
+    own = [f"{name} {_key(name, value)}" for name, value in keys.items() if name not in ("strategy", *COMMON)]
+    yield "update", f"{keys['strategy']}: {', '.join(own)}" if own else keys["strategy"]
+    yield "", ", ".join(f"{name} {_key(name, keys[name])}" for name in COMMON)
+
+
+def _key(name: str, value: object) -> str:
+    match value:
+        case None:
+            return "never (`orchestrator promote` does it)"
+        case bool():
+            return "yes" if value else "no"
+        case tuple():
+            return ", ".join(f"{step} %" for step in value)
+        case int() | float():
+            return f"{value:g} s" if name in SECONDS else f"{value:g}"
+    return str(value)
 
 
 def _addresses(service: ServiceSpec) -> Iterator[tuple[str, str]]:

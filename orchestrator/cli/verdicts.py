@@ -15,6 +15,7 @@ from orchestrator.cli.output import clean, print_json
 from orchestrator.cli.render_problems import rendered
 from orchestrator.cli.resolved_view import resolved_view
 from orchestrator.core.problems import Problem, is_valid
+from orchestrator.core.updating import policy
 from orchestrator.folders import Reading
 from orchestrator.settings import load
 
@@ -76,5 +77,5 @@ def _as_json(one: Reading | Unread, *, show: bool, strict: bool) -> dict[str, An
     shown: dict[str, Any] = {"file": str(one.file), "valid": _valid(one, strict=strict), "read": True}
     shown["problems"] = [asdict(problem) for problem in one.problems]
     if show:
-        shown["services"] = [service.model_dump(mode="json") for service in one.services]
+        shown["services"] = [s.model_dump(mode="json") | {"update": policy(s)} for s in one.services]
     return shown

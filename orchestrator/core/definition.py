@@ -218,8 +218,8 @@ class Update(Part):
         description="blue_green: seconds after which a revision that is ready is switched to; left out: "
         "`orchestrator promote` does it.",
     )
-    steps: tuple[Annotated[int, kinds.PERCENT], ...] = Field(
-        (5, 25, 50), description="canary: percent of the requests that the new revision gets, step by step."
+    steps: Annotated[tuple[Annotated[int, kinds.PERCENT], ...], Filled("leave it out for 5, 25, 50")] = Field(
+        (5, 25, 50), description="canary: percent of the requests that the new revision gets, step by step; rising."
     )
     pause: Seconds = Field(60.0, description="canary: seconds that a step lasts at least.")
     min_requests: Annotated[int, kinds.REQUESTS] = Field(

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from orchestrator.core import path_rules, units
+from orchestrator.core.suggest import closest
 from orchestrator.core.units import Wrong, shown
 
 JsonSchema = dict[str, Any]
@@ -174,7 +175,9 @@ def choice(*values: str) -> Kind:
         try:
             return known[value.strip().lower().replace("_", "-")]
         except KeyError:
-            raise Wrong(f"{shown(value)} is not known", " or ".join(f"`{v}`" for v in values)) from None
+            near = closest(value, values) or next((v for v in values if value.lower().startswith(v)), None)
+            hint = f"did you mean `{near}`?" if near else " or ".join(f"`{v}`" for v in values)
+            raise Wrong(f"{shown(value)} is not known", hint) from None
 
     return Kind(
         " or ".join(values), parse, {"type": "string", "enum": [*values, *(k for k in known if k not in values)]}
@@ -244,7 +247,12 @@ REQUESTS = count("a number of requests", 0, 1_000_000)
 SHARE = Kind(
     "a count or a percentage",
     units.parse_share,
-    {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 10_000}, {"type": "string", "pattern": "^[0-9]{1,3}%$"}]},
+    {
+        "anyOf": [
+            {"type": "integer", "minimum": 0, "maximum": 10_000},
+            {"type": "string", "pattern": "^(100|[0-9]{1,2})%$"},
+        ]
+    },
 )
 RATE = Kind(
     "a share", partial(units.parse_bounded, least=0.0, most=1.0), {"type": "number", "minimum": 0, "maximum": 1}

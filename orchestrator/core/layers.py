@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.core.definition import Deployment
+from orchestrator.core.definition import Deployment, Update
 
 At = Callable[[str], tuple[int, int]]
 """Line and column of a key's path."""
@@ -38,7 +38,8 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """`values`: all keys that any layer gives; `origins`: key (`image`, `environ.TOKEN`) to the layer that won."""
+    """`values`: all keys that any layer gives; `origins`: key to the layer that won, in maps (`environ.TOKEN`) and in
+    `update` (`update.steps`) for each of theirs."""
 
     values: Mapping[str, Any]
     origins: Mapping[str, Layer]
@@ -60,7 +61,8 @@ class Merged:
 
 
 def merge(layers: Sequence[Layer]) -> Merged:
-    """Later layers win. Maps (environ, resources, labels …) are merged key by key; lists are replaced as a whole."""
+    """Later layers win. Maps (environ, resources, labels, update …) are merged key by key; lists, and an endpoint, are
+    replaced as a whole."""
     values: dict[str, Any] = {}
     origins: dict[str, Layer] = {}
     for layer in layers:
@@ -72,6 +74,15 @@ def merge(layers: Sequence[Layer]) -> Merged:
             if isinstance(value, Mapping):
                 values[key] = {**values.get(key, {}), **value}
                 origins.update({f"{key}.{name}": layer for name in value})
+            elif isinstance(value, Update):
+                given = _given(value)
+                values[key] = values.get(key, Update()).model_copy(update=given)
+                origins.update({f"{key}.{name}": layer for name in given})
             else:
                 values[key] = value
     return Merged(values, origins)
+
+
+def _given(update: Update) -> dict[str, Any]:
+    """The keys that it gives; null is the same as left out."""
+    return {name: value for name in update.model_fields_set if (value := getattr(update, name)) is not None}

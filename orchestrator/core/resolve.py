@@ -17,6 +17,7 @@ from orchestrator.core.port_use import uses_port
 from orchestrator.core.problems import Problem, is_valid
 from orchestrator.core.resolving import Context, View
 from orchestrator.core.spec import RoutingSpec, ServiceSpec
+from orchestrator.core.updating import check_update
 
 __all__ = ["Context", "Resolved", "resolve"]
 
@@ -62,6 +63,7 @@ def _service(view: View) -> ServiceSpec:
         **view.merged.given("open_to_public", "endpoint", "start_timeout", "unhealthy_timeout", "stop_grace", "retry"),
         **view.merged.given("update"),
     )
+    check_update(view, spec)
     if view.context.runtime == "process":
         _check_process(view, spec)
     return spec
@@ -98,6 +100,10 @@ def _check_process(view: View, spec: ServiceSpec) -> None:
         message = f"never uses the port that each of the {spec.desired} routings is given"
         hint = "pass {port} or $PORT to the server, or run one routing"
         view.tell_model("error", "service.start_command", message, hint)
+    elif spec.update.strategy != "recreate" and not uses_port(spec.routing):
+        message = "has its port written into it: a new revision starts when the old one has ended"
+        hint = "the gateway holds requests meanwhile; with {port} or $PORT both serve for a while"
+        view.tell_model("note", "service.start_command", message, hint)
     for key in sorted({"user", "network", "hostname"} & view.merged.values.keys()):
         view.tell("note", key, "has no effect on the process runtime")
 

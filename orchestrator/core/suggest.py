@@ -6,12 +6,32 @@ import re
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
+ELSEWHERE: Mapping[str, str] = {
+    "auto_promote": "promote_after",
+    "auto_revert": "auto_rollback",
+    "failure_action": "auto_rollback",
+    "max_parallel": "max_surge",
+    "min_healthy_time": "min_ready",
+    "min_ready_seconds": "min_ready",
+    "monitor": "bake",
+    "parallelism": "max_surge",
+    "rollout": "update",
+    "step_weight": "steps",
+    "type": "strategy",
+    "update_config": "update",
+    "update_strategy": "update",
+    "weights": "steps",
+}
+"""What Kubernetes, Compose and Nomad call a key of ours."""
+
 
 def closest(word: str, known: Collection[str]) -> str | None:
     """The known word that `word` most likely stands for; None: nothing is near."""
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word[:80]).replace("-", "_").replace(" ", "_").lower()
     if snake in known:
         return snake
+    if (ours := ELSEWHERE.get(snake)) in known:
+        return ours
     joined = {k.replace("_", ""): k for k in known}
     if near := joined.get(snake.replace("_", "")):
         return near

@@ -122,16 +122,18 @@ def parse_amount(text: str | float) -> float:
 
 def parse_bounded(text: str | float, *, least: float, most: float) -> float:
     """A number from `least` to `most`."""
-    written = str(text).strip()
+    written, right = str(text).strip(), f"a number from {least:g} to {most:g}"
+    if percent := re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%", written):
+        raise Wrong(f"{shown(written)} is not a plain number", f"write {float(percent[1]) / 100:g}")
     if not least <= (value := parse_number(written)) <= most:
-        raise Wrong(f"{shown(written)} is out of range", f"a number from {least:g} to {most:g}")
+        raise Wrong(f"{shown(written)} is out of range", right)
     return value
 
 
 def parse_share(text: str | int) -> int | str:
     """A count of routings (`2`), or a percentage of the desired count (`25%`) as it is written."""
     written = str(text).strip()
-    if re.fullmatch(r"[0-9]{1,3}%", written) and int(written[:-1]) <= 100:
+    if re.fullmatch(r"(100|[0-9]{1,2})%", written):
         return f"{int(written[:-1])}%"
     if re.fullmatch(r"[0-9]{1,5}", written) and int(written) <= 10_000:
         return int(written)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from orchestrator.core import definition, templates
@@ -49,6 +50,14 @@ def _deployment(values: Mapping[str, Any], path: str, report: Report) -> None:
         if targets[mount.target] > 1:
             text = f"`{mount.target}` is the target of more than one mount"
             report.at_path("error", f"{path}.extra_mounts[{index}].target", text, "give each a target of its own")
+
+
+def _update(values: Mapping[str, Any], path: str, report: Report) -> None:
+    """What one file alone can have wrong; the rest is `core.updating`, which sees all layers."""
+    for index, (before, after) in enumerate(pairwise(values.get("steps", ())), 1):
+        if after <= before:
+            text = f"{after} % does not rise above the {before} % before it"
+            report.at_path("error", f"{path}.steps[{index}]", text, "rising percentages, such as [5, 25, 50]")
 
 
 def _mount(values: Mapping[str, Any], path: str, report: Report) -> None:
@@ -96,6 +105,7 @@ CHECKS: Mapping[type[Part], Check] = {
     definition.Definition: _definition,
     definition.Service: _service,
     definition.Deployment: _deployment,
+    definition.Update: _update,
     definition.Mount: _mount,
     definition.WriteFile: _write_file,
     definition.Mkdir: _no_result,

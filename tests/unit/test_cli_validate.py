@@ -169,11 +169,32 @@ def test_what_would_run() -> None:
         "A=1",
         "B from c",
         "GET /up gives 200-299",
+        "update      rolling: max_surge 25%, max_unavailable 0\n",
+        "            min_ready 0 s, progress_deadline 1800 s, auto_rollback yes, bake 0 s\n",
         "0. write_tempfile body: port=9000, mode: 644 → cfg",
     ):
         assert words in shown
     [one] = json.loads(run("m", "--show", "-o", "json").stdout)
     assert one["services"][0]["routing"]["port"] == 9000
+
+
+POLICIES = {
+    "{strategy: recreate, bake: 9}": ("update      recreate\n", "bake 9 s\n"),
+    "{strategy: blue-green}": ("blue_green: promote_after never (`orchestrator promote` does it)\n",),
+    "{strategy: blue_green, promote_after: 30}": ("blue_green: promote_after 30 s\n",),
+    "{strategy: canary, max_surge: 1}": ("canary: steps 5 %, 25 %, 50 %, pause 60 s, min_requests 20, max_error_rate",),
+}
+
+
+@pytest.mark.parametrize("update", POLICIES)
+def test_the_update_policy_is_shown_with_the_keys_that_count(update: str) -> None:
+    model("m", f"models: [{{name: m, service: {{port: 9}}, deployment: {{image: a, update: {update}}}}}]")
+    shown = run("m", "--show").stdout
+    assert all(words in shown for words in POLICIES[update]), shown
+    [one] = json.loads(run("m", "--show", "-o", "json").stdout)
+    strategy = one["services"][0]["update"].pop("strategy")
+    assert ("steps" in one["services"][0]["update"]) is (strategy == "canary")
+    assert one["services"][0]["update"]["progress_deadline"] == 1800
 
 
 def test_text_of_a_file_cannot_steer_the_terminal() -> None:

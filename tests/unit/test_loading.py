@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.definition import Deployment, Service, WriteFile
+from orchestrator.core.definition import Deployment, Service, Update, WriteFile
 from orchestrator.core.loading import Loaded, deployment_from_mapping, load, load_mapping
 from orchestrator.core.problems import Problem
 
@@ -203,6 +203,32 @@ def test_resources(text: str, slots: object) -> None:
 
 
 # --- places ---------------------------------------------------------------------------------------------------------
+
+
+POLICIES: dict[str, dict[str, object]] = {
+    "max_surge: 25%": {"max_surge": "25%"},
+    "max_surge: ' 5% '": {"max_surge": "5%"},
+    'max-surge: "2"': {"max_surge": 2},
+    "max-surge: 0": {"max_surge": 0},
+    "max_unavailable: 00%": {"max_unavailable": "0%"},
+    "strategy: blue-green": {"strategy": "blue_green"},
+    "strategy: Blue_Green": {"strategy": "blue_green"},
+    "strategy: Recreate": {"strategy": "recreate"},
+    "steps: [1, '99']": {"steps": (1, 99)},
+    "auto-rollback: no": {"auto_rollback": False},
+    "promote_after: 0": {"promote_after": 0},
+    "promote_after: null": {"promote_after": None},
+    "bake: ~": {},
+    "max_error_rate: 1e-3": {"max_error_rate": 0.001},
+    "x-why: 1": {},
+}
+
+
+@pytest.mark.parametrize("text", POLICIES)
+def test_update_policies_as_numbers_or_text(text: str) -> None:
+    update = deployment(f"update: {{{text}}}").update
+    assert update == Update.model_validate(POLICIES[text])
+    assert update.model_fields_set == POLICIES[text].keys()
 
 
 def test_places_of_values() -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
-from orchestrator.core.definition import Deployment
+from orchestrator.core.definition import Deployment, Update
 from orchestrator.core.layers import Layer
 from orchestrator.core.loading import Loaded, deployment_from_mapping, load
 from orchestrator.core.policy import Policy, Refusal
 from orchestrator.core.resolve import Context, Resolved, resolve
 from orchestrator.core.spec import ServiceSpec
+from orchestrator.core.state import Strategy
+from orchestrator.core.updating import COMMON, OWN, policy
 
 FILE = "model-definition.yml"
 CONTEXT = Context(folder="/srv/models/m", runtime="docker", slots={"default": frozenset({"cuda.device", "licence"})})
@@ -85,6 +87,102 @@ def test_later_layers_win_and_maps_are_merged() -> None:
     assert (service.routing.image, service.desired, service.stop_grace) == ("img", 3, 5)
 
 
+def test_update_policies_are_merged_key_by_key() -> None:
+    policy = only(
+        model(update={"bake": 5, "steps": [10], "promote_after": None}),
+        below=(
+            layer("config.toml", trusted=True, update={"strategy": "canary", "bake": 60, "pause": 1, "steps": [1, 2]}),
+            layer("deployment-config.yaml", update={"max_surge": "50%", "pause": 2}),
+        ),
+        launch=layer("start", update={"max-surge": 1}),
+    ).update
+    assert policy.model_dump(exclude_unset=True) == {
+        "strategy": "canary",
+        "bake": 5,
+        "pause": 2,
+        "steps": (10,),
+        "max_surge": 1,
+    }
+
+
+def test_the_update_policy_is_no_part_of_the_revision() -> None:
+    changed = only(model(update={"strategy": "recreate"}))
+    assert changed.routing.revision == only(model()).routing.revision
+
+
+CANARY = {"strategy": "canary"}
+POLICIES: dict[str, tuple[dict[str, Any], list[tuple[str, str, str]]]] = {
+    "left out": ({}, []),
+    "only unavailable": ({"max_surge": 0, "max_unavailable": 1}, []),
+    "no surge": ({"max_surge": 0}, [("error", "max_surge", "raise max_surge")]),
+    "both 0": ({"max_surge": "0%", "max_unavailable": 0}, [("error", "max_surge", "both 0")]),
+    "both 0 after the steps": (CANARY | {"max_surge": "0%"}, [("error", "max_surge", "both 0")]),
+    "0 where nothing surges": (
+        {"strategy": "recreate", "max_surge": 0},
+        [("warning", "max_surge", "a key of rolling or canary, and the strategy is recreate")],
+    ),
+    "steps of a rolling update": ({"steps": [5]}, [("warning", "steps", "a key of canary")]),
+    "a promotion of a canary": (CANARY | {"promote_after": 1}, [("warning", "promote_after", "choose blue_green")]),
+    "every key of a canary": (
+        CANARY | {"steps": [5], "pause": 1, "min_requests": 1, "max_error_rate": 0, "max_latency": 1, "max_surge": 1},
+        [],
+    ),
+    "a deadline before it can be ready": (
+        {"min_ready": 10, "progress_deadline": 10},
+        [("error", "progress_deadline", "min_ready (10 s)")],
+    ),
+    "a deadline before it must have started": (
+        {"progress_deadline": 10},
+        [("note", "progress_deadline", "1800 s to start")],
+    ),
+    "a deadline after it": ({"progress_deadline": 1800}, []),
+}
+
+
+@pytest.mark.parametrize("case", POLICIES)
+def test_rules_between_the_keys_of_a_policy(case: str) -> None:
+    keys, expected = POLICIES[case]
+    problems = run(model(update=keys)).problems
+    assert [(p.severity, p.path.removeprefix("models[0].deployment.update.")) for p in problems] == [
+        (severity, key) for severity, key, _ in expected
+    ]
+    for problem, (_, _, text) in zip(problems, expected, strict=True):
+        assert text in str(problem)
+        assert problem.line > 1
+
+
+def test_every_key_of_a_policy_counts_under_some_strategy() -> None:
+    assert {"strategy", *COMMON, *(key for own in OWN.values() for key in own)} == Update.model_fields.keys()
+    assert set(OWN) == set(get_args(Strategy))
+
+
+def test_a_policy_is_judged_over_all_layers_and_placed_in_the_one_that_gave_the_key() -> None:
+    defaults = layer("config.toml", trusted=True, update={"steps": [5], "max_unavailable": 0})
+    assert run(model(), below=(defaults,)).problems == (), "they wait for services that choose canary"
+    (problem,) = run(model(update={"max_surge": 0}), below=(defaults,)).problems
+    assert (problem.file, problem.severity) == (FILE, "error")
+    chosen = layer("config.toml", trusted=True, update={"strategy": "rolling", "steps": [5]})
+    side = layer("deployment-config.yaml", update={"promote_after": 5})
+    assert [(p.file, p.path) for p in run(model(), below=(chosen, side)).problems] == [
+        ("deployment-config.yaml", "update.promote_after"),
+        ("config.toml", "update.steps"),
+    ]
+    assert [p.path for p in run(model(update=CANARY), below=(chosen,)).problems] == []
+
+
+def test_the_policy_that_holds_has_only_what_counts() -> None:
+    shown = policy(only(model(start_timeout=100, update={"strategy": "blue_green", "min_ready": 5})))
+    assert shown == {
+        "strategy": "blue_green",
+        "promote_after": None,
+        "min_ready": 5,
+        "progress_deadline": 105,
+        "auto_rollback": True,
+        "bake": 0,
+    }
+    assert policy(only(model(update={"strategy": "canary", "progress_deadline": 7})))["progress_deadline"] == 7
+
+
 PLACES = {
     "nothing": (None, None, "/models", "/models"),
     "the default": ("/models", None, "/models", "/models"),
@@ -125,7 +223,7 @@ def test_no_image_is_a_note_on_container_runtimes_only() -> None:
     assert (note.severity, note.path, note.line) == ("note", "models[0]", 2)
     assert "no image" in note.message
     assert run(bare).services
-    assert run(bare, runtime="process").problems == ()
+    assert not any("image" in p.message for p in run(bare, runtime="process").problems)
 
 
 def test_aliases_apply_and_permit() -> None:
@@ -291,7 +389,7 @@ def service(command: object, count: int = 1) -> dict[str, Any]:
     [
         (None, 1, "models[0].service"),
         (["serve", "8000"], 2, "models[0].service.start_command"),
-        (["serve", "8000"], 1, ""),
+        (["serve", "{ports[0]}"], 1, ""),
         (["serve", "{port}"], 2, ""),
         ("serve --port $PORT", 2, ""),
     ],
@@ -299,6 +397,14 @@ def service(command: object, count: int = 1) -> dict[str, Any]:
 def test_what_local_processes_cannot_do(command: object, count: int, path: str) -> None:
     assert [p.path for p in run(service(command, count), runtime="process").problems] == ([path] if path else [])
     assert not [p for p in run(service(command, count)).problems if p.severity != "note"]
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "blue_green", "canary", "recreate"])
+def test_a_port_that_is_written_in_is_swapped_with_the_requests_held(strategy: str) -> None:
+    fixed = service(["serve", "8000"])
+    fixed["deployment"]["update"] = {"strategy": strategy}
+    noted = [(p.severity, p.path) for p in run(fixed, runtime="process").problems]
+    assert noted == ([] if strategy == "recreate" else [("note", "models[0].service.start_command")])
 
 
 def test_what_has_no_effect_there_is_noted() -> None:

@@ -50,6 +50,9 @@ ACCEPTED = [
     {"models": [{"name": "m", "service": {"port": 1, "health_check": {"expected_status_code": "200-299"}}}]},
     {"models": [{"name": "m", "deployment": {"replicas": 1, "expose-to-public": "yes", "user": 1000}}]},
     {"models": [{"name": "m", "deployment": {"resources": {"mem": "4g", "cuda.device": 1, "ipu": 2}}}]},
+    {"models": [{"name": "m", "deployment": {"update": {"strategy": "blue-green", "promote-after": 0, "bake": None}}}]},
+    {"models": [{"name": "m", "deployment": {"update": {"max_surge": "25%", "max-unavailable": 1, "x-a": []}}}]},
+    {"models": [{"name": "m", "deployment": {"update": {"strategy": "canary", "steps": [1, 99], "pause": 0.5}}}]},
     {"models": [{"name": "m", "service": None, "metadata": {"any": [1]}, "deployment": {"environ": {"A": 1.5}}}]},
 ]
 REFUSED = [
@@ -64,6 +67,14 @@ REFUSED = [
     {"models": [{"name": "m", "deployment": {"cluster_mode": "many"}}]},
     {"models": [{"name": "m", "deployment": {"resources": {"mem": "much"}}}]},
     {"models": [{"name": "m", "model_path": "relative"}]},
+    {"models": [{"name": "m", "deployment": {"update": {"strategy": "RollingUpdate"}}}]},
+    {"models": [{"name": "m", "deployment": {"update": {"max_surge": "101%"}}}]},
+    {"models": [{"name": "m", "deployment": {"update": {"max_surge": -1}}}]},
+    {"models": [{"name": "m", "deployment": {"update": {"steps": []}}}]},
+    {"models": [{"name": "m", "deployment": {"update": {"steps": [100]}}}]},
+    {"models": [{"name": "m", "deployment": {"update": {"max_error_rate": 2}}}]},
+    {"models": [{"name": "m", "deployment": {"update": {"maxSurge": 1}}}]},
+    {"models": [{"name": "m", "deployment": {"update": "canary"}}]},
 ]
 
 
@@ -99,8 +110,12 @@ def test_the_document_names_every_key_and_its_example_is_valid() -> None:
 def test_the_configuration_schema() -> None:
     validator = jsonschema.Draft7Validator(json.loads(text_of(Which.CONFIG)))
     good = (
-        'runtime = "process"\n[defaults]\nimage = ""\nresources = {mem = "4g"}\n[resource_groups.a.slots]\nmem = "4g"'
+        'runtime = "process"\napply = "manual"\n[gateway]\nhold_seconds = 5\n[defaults]\nimage = ""\n'
+        'resources = {mem = "4g"}\nupdate = {strategy = "canary", max_surge = "50%"}\n'
+        '[resource_groups.a.slots]\nmem = "4g"'
     )
     validator.validate(tomllib.loads(good))
+    for bad in ('apply = "never"', "[gateway]\nhold_requests = -1", '[defaults]\nupdate = {strategy = "none"}'):
+        assert not validator.is_valid(tomllib.loads(bad))
     for bad in ('runtme = "x"', "[defaults]\nimag = 1", "[api]\nlisten = 1"):
         assert not validator.is_valid(tomllib.loads(bad))

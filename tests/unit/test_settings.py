@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -94,7 +95,7 @@ def test_relative_paths_count_from_the_file_and_overrides_from_the_current_folde
     assert settings.data_dirs == (elsewhere / "data",)
 
 
-OVERRIDES = {
+OVERRIDES: dict[str, tuple[str, Callable[[Any], object], object]] = {
     "ORCHESTRATOR_STATE_DIR": ("/s", lambda s: str(s.state_dir), "/s"),
     "ORCHESTRATOR_RUNTIME": ("auto", lambda s: s.runtime, "auto"),
     "ORCHESTRATOR_MODELS_DIRS": ("/a, /b", lambda s: s.models_dirs, (Path("/a"), Path("/b"))),
@@ -105,6 +106,14 @@ OVERRIDES = {
     "ORCHESTRATOR_DOCKER__IMAGE_ALIASES": ('{"a": "b"}', lambda s: dict(s.docker.image_aliases), {"a": "b"}),
     "ORCHESTRATOR_DEFAULTS__IMAGE": ("python:3.12", lambda s: s.defaults["image"], "python:3.12"),
     "ORCHESTRATOR_DEFAULTS__RETRY": ("false", lambda s: s.default_deployment.retry, False),
+    "ORCHESTRATOR_APPLY": ("manual", lambda s: s.apply, "manual"),
+    "ORCHESTRATOR_GATEWAY__HOLD_SECONDS": ("0.5", lambda s: s.gateway.hold_seconds, 0.5),
+    "ORCHESTRATOR_GATEWAY__HOLD_REQUESTS": ("0", lambda s: s.gateway.hold_requests, 0),
+    "ORCHESTRATOR_DEFAULTS__UPDATE": (
+        '{strategy = "blue-green", max-surge = "50%"}',
+        lambda s: (s.default_deployment.update.strategy, s.default_deployment.update.max_surge),
+        ("blue_green", "50%"),
+    ),
     "ORCHESTRATOR_FOLDERS__LLAMA__DEFINITION": ("d.yml", lambda s: s.folders["llama"].definition, "d.yml"),
     "ORCHESTRATOR_RESOURCE_GROUPS__BIG__SLOTS": (
         '{"mem": "1g"}',
@@ -151,6 +160,10 @@ REFUSED = {
     "default of a name": ('[defaults]\nservice_name = "x"', "defaults.service_name: a name belongs to one service"),
     "unknown default": ("[defaults]\nreplics = 1", "config.toml:2: defaults.replics: unknown key"),
     "wrong default": ("[defaults]\nstop_grace = -1", "defaults.stop_grace"),
+    "wrong policy": ("[defaults]\nupdate = {steps = [9, 5]}", "config.toml:2: defaults.update.steps[1]: 5 % does not"),
+    "key of a policy": ("[defaults.update]\nmaxSurge = 1", "(did you mean `max_surge`?)"),
+    "apply": ('apply = "never"', "config.toml:1: apply: should be 'auto' or 'manual'"),
+    "hold for ever": ("[gateway]\nhold_seconds = 1e9", "gateway.hold_seconds: should be less than or equal to 3600"),
     "not a table": ("gateway = 1", "config.toml:1: gateway"),
     "not TOML": ("a = [", "not valid TOML"),
     "deep": ("a = " + "[" * 5000, "not valid TOML"),

@@ -18,6 +18,7 @@ DATA = Path(__file__).parent / "data" / "backendai"
 MODEL = "models: [{name: m, service: {port: 80, %s}}]"
 ACTION = "models: [{name: m, service: {port: 80, pre_start_actions: [%s]}}]"
 DEPLOY = "models: [{name: m, service: {port: 80}, deployment: {%s}}]"
+UPDATE = "models: [{name: m, service: {port: 80}, deployment: {update: {%s}}}]"
 CHECK = "models: [{name: m, service: {port: 80, health_check: {%s}}}]"
 
 
@@ -241,6 +242,40 @@ KEYS = {
     DEPLOY % "start_timeout: 0": ("models[0].deployment.start_timeout", "out of range", "more than 0"),
     DEPLOY % "stop_grace: -1": ("models[0].deployment.stop_grace", "out of range", "at least 0"),
     DEPLOY % "stop_grace: 1e12": ("models[0].deployment.stop_grace", "out of range", ""),
+    UPDATE % "strategy: bluegreen": ("models[0].deployment.update.strategy", "not known", "`blue_green`?"),
+    UPDATE % "strategy: BlueGreen": ("models[0].deployment.update.strategy", "not known", "`blue_green`?"),
+    UPDATE % "strategy: RollingUpdate": ("models[0].deployment.update.strategy", "not known", "`rolling`?"),
+    UPDATE % "strategy: ramped": ("models[0].deployment.update.strategy", "not known", "`recreate` or `blue_green`"),
+    UPDATE % "maxSurge: 1": ("models[0].deployment.update.maxSurge", "unknown key", "`max_surge`?"),
+    UPDATE % "max-unavailble: 1": ("models[0].deployment.update.max-unavailble", "unknown key", "`max_unavailable`?"),
+    UPDATE % "minReadySeconds: 1": ("models[0].deployment.update.minReadySeconds", "unknown key", "`min_ready`?"),
+    UPDATE % "type: Recreate": ("models[0].deployment.update.type", "unknown key", "`strategy`?"),
+    UPDATE % "max_surge: 1, max-surge: 1": ("models[0].deployment.update.max_surge", "given twice", "keep"),
+    UPDATE % "max_surge: -1": ("models[0].deployment.update.max_surge", "neither a count nor a", "1 or 25%"),
+    UPDATE % "max_surge: 0.25": ("models[0].deployment.update.max_surge", "neither a count nor a", "1 or 25%"),
+    UPDATE % "max_surge: 101%": ("models[0].deployment.update.max_surge", "neither a count nor a", "1 or 25%"),
+    UPDATE % "max_surge: 10001": ("models[0].deployment.update.max_surge", "neither a count nor a", ""),
+    UPDATE % "max_unavailable: [1]": ("models[0].deployment.update.max_unavailable", "is a list", "count or a perc"),
+    UPDATE % "steps: []": ("models[0].deployment.update.steps", "is an empty list", "leave it out"),
+    UPDATE % "steps: 5": ("models[0].deployment.update.steps", "is a single value", "[5]"),
+    UPDATE % "steps: [0]": ("models[0].deployment.update.steps[0]", "out of range", "1 to 99"),
+    UPDATE % "steps: [5, 100]": ("models[0].deployment.update.steps[1]", "out of range", "1 to 99"),
+    UPDATE % "steps: [5%]": ("models[0].deployment.update.steps[0]", "not a whole number", "1 to 99"),
+    UPDATE % "steps: [5, 50, 50]": ("models[0].deployment.update.steps[2]", "does not rise above the 50 %", "rising"),
+    UPDATE % "steps: [5, 4]": ("models[0].deployment.update.steps[1]", "does not rise above the 5 %", "rising"),
+    UPDATE % "pause: 5m": ("models[0].deployment.update.pause", "", "in seconds: 300"),
+    UPDATE % "progress_deadline: 0": ("models[0].deployment.update.progress_deadline", "out of range", "more than 0"),
+    UPDATE % "bake: -1": ("models[0].deployment.update.bake", "out of range", "at least 0"),
+    UPDATE % "auto_rollback: never": ("models[0].deployment.update.auto_rollback", "neither true nor", ""),
+    UPDATE % "min_requests: 1.5": ("models[0].deployment.update.min_requests", "not a whole number", ""),
+    UPDATE % "max_error_rate: 5": ("models[0].deployment.update.max_error_rate", "out of range", "from 0 to 1"),
+    UPDATE % "max_error_rate: 1%": ("models[0].deployment.update.max_error_rate", "not a plain number", "write 0.01"),
+    UPDATE % "max_latency: 0.5": ("models[0].deployment.update.max_latency", "out of range", "from 1 to 1000"),
+    DEPLOY % "update: canary": ("models[0].deployment.update", "is a single value", "a map"),
+    DEPLOY % "strategy: canary": ("models[0].deployment.strategy", "unknown key", "under `update`"),
+    DEPLOY % "max_surge: 1": ("models[0].deployment.max_surge", "unknown key", "under `update`"),
+    DEPLOY % "update_config: {}": ("models[0].deployment.update_config", "unknown key", "`update`?"),
+    MODEL % "update: {}": ("models[0].service.update", "unknown key", "under `deployment`"),
     DEPLOY % "retry: 2": ("models[0].deployment.retry", "neither true nor false", ""),
 }
 
@@ -315,7 +350,7 @@ def test_a_valid_file_with_any_damage_is_read_or_refused(seed: bytes, data: st.D
 
 
 KNOWN = """models name model_path service port health_check path deployment resources mem environ args action command
-pre_start_actions body metadata endpoint extra_mounts x-a start-command"""
+pre_start_actions body metadata endpoint extra_mounts x-a start-command update strategy steps max_surge"""
 keys = st.sampled_from(KNOWN.split())
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(string.printable, max_size=8), st.just("write_file")
