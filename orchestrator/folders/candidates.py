@@ -1,0 +1,147 @@
+"""Model folders that stand elsewhere (a checkout) and are read as if they lay in models_dirs; and put there on demand.
+
+Of a candidate only the definition and the file beside it count. Called in a thread by the scheduler's reader.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from orchestrator.core.errors import InvalidInput, NotFound, Unavailable
+from orchestrator.folders.files import cause, read
+from orchestrator.folders.reading import Place, Reading, context_of, definition_name, finish, locate
+from orchestrator.folders.sources import DEFINITIONS, SIDE_FILES, gather
+from orchestrator.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a path means. `below`: model folders, or folders of them, that lie where they are served from;
+    `candidates`: by the folder that each would be written to, its definition where it lies now."""
+
+    below: tuple[str, ...] = ()
+    candidates: Mapping[Path, Path] = field(default_factory=dict)
+
+    def has(self, folder: str) -> bool:
+        """Is what is served from `folder` meant?"""
+        if self.candidates:
+            return Path(folder) in self.candidates
+        return any(folder == one or folder.startswith(one.rstrip("/") + "/") for one in self.below)
+
+
+def choose(text: str, settings: Settings, others: set[str]) -> Chosen:
+    """`text`: absolute path of a models_dir, a model folder or a definition. `others`: model folders that are served
+    though they lie in no models_dir. Raises `InvalidInput` or `NotFound`."""
+    path = Path(os.path.normpath(text))
+    if not path.is_absolute() or "\0" in text:
+        raise InvalidInput(f"cannot plan {text!r}: it is not an absolute path")
+    for place in {path, _resolved(path)}:
+        if place in settings.models_dirs or str(place) in others:
+            return Chosen((str(place),))
+        for models_dir in settings.models_dirs:
+            if models_dir in place.parents:
+                return Chosen((str(models_dir / place.relative_to(models_dir).parts[0]),))
+        if str(place.parent) in others and os.path.isfile(place):  # noqa: PTH113
+            return Chosen((str(place.parent),))
+    return Chosen((), _candidates(path, settings))
+
+
+def read_candidates(chosen: Chosen, settings: Settings, runtime: str) -> dict[str, Reading]:
+    """Each as it would be read once it lay in its folder, by that folder."""
+    return {str(target): _read(target, file, settings, runtime) for target, file in chosen.candidates.items()}
+
+
+def put_in_place(chosen: Chosen, settings: Settings) -> None:
+    """Write the definitions and the files beside them to their folders, each file whole or not at all.
+
+    Raises `Unavailable`.
+    """
+    for target, file in chosen.candidates.items():
+        try:
+            target.mkdir(exist_ok=True)
+            sides = [path for name in SIDE_FILES if (path := file.parent / name).is_file()]
+            for path in sides:
+                _write(target / path.name, read(path).data)
+            for name in SIDE_FILES if sides else ():
+                if name not in [path.name for path in sides]:
+                    (target / name).unlink(missing_ok=True)  # it would count instead of, or beside, the new one
+            _write(target / _name_in(target, file, settings), read(file).data)
+        except OSError as error:
+            hint = "the daemon's user must be able to write there (under systemd: ReadWritePaths=)"
+            raise Unavailable(f"cannot write to {target}: {cause(error)}", hint=hint, code="not_writable") from None
+
+
+def _candidates(path: Path, settings: Settings) -> dict[Path, Path]:
+    """By the folder that it would be written to, the definition."""
+    if not settings.models_dirs:
+        raise InvalidInput(f"cannot plan {path}: there is no models_dir that it could be written to")
+    try:
+        if path.is_file():
+            return {_target(path.parent.name, settings): path}
+        if (file := _definition(path, settings)) is not None:
+            return {_target(path.name, settings): file}
+        folders = [p for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+        found = {_target(p.name, settings): file for p in folders if (file := _definition(p, settings)) is not None}
+    except OSError as error:
+        raise NotFound(f"cannot read {path}: {cause(error)}", hint="the daemon must be able to see it") from None
+    if not found:
+        hint = "give a model folder, a folder of model folders, or a definition file"
+        raise NotFound(f"there is no model definition in {path}", hint=hint)
+    return found
+
+
+def _definition(folder: Path, settings: Settings) -> Path | None:
+    own = definition_name(folder, settings)
+    return next((path for name in ((own,) if own else DEFINITIONS) if (path := folder / name).is_file()), None)
+
+
+def _target(name: str, settings: Settings) -> Path:
+    """The folder of that name that is served already, else one below the first models_dir."""
+    if not name or name.startswith(".") or not name.isprintable():
+        raise InvalidInput(f"cannot use {name!r} as the name of a model folder")
+    known = [models_dir / name for models_dir in settings.models_dirs]
+    return next((path for path in known if path.is_dir()), known[0])
+
+
+def _read(target: Path, file: Path, settings: Settings, runtime: str) -> Reading:
+    place = locate(target, settings)
+    if not target.exists():
+        real = _resolved(target)
+        place = Place(target, real, real)
+    own_sides = any((file.parent / name).is_file() for name in SIDE_FILES)
+    sources = gather(file.parent if own_sides else target, None, file=file)
+    return finish(place, sources, context_of(settings, runtime))
+
+
+def _name_in(target: Path, file: Path, settings: Settings) -> str:
+    """Under which name the definition is found in `target`."""
+    if own := definition_name(target, settings):
+        return own
+    there = _definition(target, settings)
+    if there is not None:
+        return there.name
+    return file.name if file.name in DEFINITIONS else DEFINITIONS[1]
+
+
+def _write(path: Path, data: bytes) -> None:
+    with NamedTemporaryFile(dir=path.parent, prefix=".orchestrator-", delete=False) as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), 0o644)
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path
