@@ -75,7 +75,8 @@ def _leave_cause(fleet: Fleet, routing: Routing) -> str:
 
 
 def _start(look: Look, fleet: Fleet, spec: RoutingSpec, known: Sequence[Routing], count: int, side: Side) -> str:
-    """Routings of one revision up to `count`; `known` are there or wait. In words what there is no room for."""
+    """Routings of one revision up to `count`; `known` are there or wait. In words what there is no room for, unless
+    one could be started."""
     service = fleet.service
     waiting = [r for r in known if r.reservation is None and not r.busy]
     new = max(0, count - len(known))
@@ -85,7 +86,7 @@ def _start(look: Look, fleet: Fleet, spec: RoutingSpec, known: Sequence[Routing]
     if at > look.now:
         look.wake(at)
         return ""
-    crowded, cause = "", _start_cause(fleet, spec.revision)
+    crowded, started, cause = "", False, _start_cause(fleet, spec.revision)
     for routing_id, said in [*((r.id, r.cause) for r in waiting), *(("", "") for _ in range(new))]:
         refused = look.world.refused.get(service.id)
         found = refused or look.ledger.reserve(spec)
@@ -95,7 +96,8 @@ def _start(look: Look, fleet: Fleet, spec: RoutingSpec, known: Sequence[Routing]
                 look.do(Wait(service.id, spec.revision, found, routing_id, side))
         else:
             look.do(StartRouting(service.id, spec.revision, found, cause, routing_id, side))
-    return crowded
+            started = True
+    return "" if started else crowded
 
 
 def _not_before(service: Service, revision: str, routings: Sequence[Routing]) -> float:
@@ -106,7 +108,8 @@ def _not_before(service: Service, revision: str, routings: Sequence[Routing]) ->
 
 def _start_cause(fleet: Fleet, revision: str) -> str:
     service, routings = fleet.service, fleet.routings
-    if revision == service.revision and any(r.revision != revision and is_live(r) for r in routings):
+    takes_over = service.rollout is not None or any(r.revision != revision and is_live(r) for r in routings)
+    if revision == service.revision and takes_over:
         return f"revision {service.revision_number} takes over"
     last = max((r.failure for r in routings if r.failure is not None), key=lambda f: f.at, default=None)
     if last is not None and last.at > max(service.cleared_at, *(r.created_at for r in routings)):

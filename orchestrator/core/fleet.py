@@ -109,7 +109,7 @@ def targets(fleet: Fleet) -> Targets:
     service, rollout, desired = fleet.service, fleet.service.rollout, fleet.desired
     if not desired:
         return Targets(0, side=service.side)
-    strategy = rollout.strategy if rollout is not None and rollout.phase != "returning" else "rolling"
+    strategy = rollout.strategy if rollout is not None else "rolling"
     if fleet.exclusive or strategy == "recreate":
         return Targets(desired if fleet.others_gone or fleet.current else 0, side=service.side)
     if strategy == "blue_green" and rollout is not None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from orchestrator.core.operations import Accept, Advance, RollBack, Switch
 from orchestrator.core.spec import RoutingSpec
-from orchestrator.core.state import Good, Phase, Rejected, Rollout, Service
+from orchestrator.core.state import Good, Phase, Rejected, Rollout, Service, Strategy
 
 
 def changed(service: Service, operation: Advance | Switch | RollBack | Accept, now: float) -> Service:
@@ -30,6 +30,7 @@ def rolled_back(service: Service, to: RoutingSpec, cause: str, now: float, *, by
     definition asks for is remembered, so that it does not come back until that changes or is applied."""
     known = service.good is not None and to.revision == service.good.routing.revision
     phase: Phase = "returning" if known else "replacing"
+    strategy: Strategy = "recreate" if service.spec.update.strategy == "recreate" else "rolling"
     rejected = service.rejected
     if rejected is None or rejected.revision == service.revision:
         rejected = Rejected(service.revision, service.revision_number, cause, now, by_hand)
@@ -37,5 +38,5 @@ def rolled_back(service: Service, to: RoutingSpec, cause: str, now: float, *, by
         service,
         spec=service.spec.model_copy(update={"routing": to}),
         rejected=rejected if rejected.revision != to.revision else None,
-        rollout=Rollout(to.revision, "rolling", cause, now, phase, phase_since=now, progress_at=now),
+        rollout=Rollout(to.revision, strategy, cause, now, phase, phase_since=now, progress_at=now),
     )

@@ -69,7 +69,7 @@ def _begin(look: Look, fleet: Fleet) -> Step | None:
     if back and service.rollout is None:
         return None
     strategy = "recreate" if fleet.exclusive else service.spec.update.strategy
-    if back or not fleet.old:
+    if (back or not fleet.old) and strategy != "recreate":
         strategy = "rolling"  # nothing to switch from, or to compare with
     cause = f"revision {service.revision_number} takes over ({strategy.replace('_', '-')})"
     if back:
@@ -125,7 +125,7 @@ def _progress(look: Look, fleet: Fleet, rollout: Rollout) -> Step | None:
             look.wake(at)
     if fleet.ready <= rollout.ready:
         return None
-    cause = f"{fleet.ready} of {fleet.desired} new routings are ready"
+    cause = f"{fleet.ready} of {fleet.desired} routings of revision {fleet.service.revision_number} are ready"
     return Advance(fleet.service.id, replace(rollout, ready=fleet.ready, progress_at=look.now), cause)
 
 
@@ -142,7 +142,7 @@ def _replaced(look: Look, fleet: Fleet, rollout: Rollout) -> Step | None:
     if fleet.old or not fleet.all_ready:
         return None
     if rollout.phase == "returning" or not update.bake:
-        return Accept(service.id, f"revision {service.revision_number} serves: all {fleet.desired} are HEALTHY")
+        return Accept(service.id, f"revision {service.revision_number} serves: {fleet.ready} of {fleet.desired} HEALTHY")
     return Advance(service.id, _phase(look, rollout, "baking"), f"it serves alone and is watched for {update.bake:g} s")
 
 
