@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core import backoff
+from orchestrator.core.rollout_words import is_holding, rejected_hint, rejected_line, rollout_line
+from orchestrator.core.routes import Traffic
 from orchestrator.core.spec import ServiceSpec
 from orchestrator.core.state import Failure, Routing, RoutingStatus, Service, ServiceStatus
 from orchestrator.core.status import is_live, routing_status
@@ -68,6 +70,8 @@ class ExplainFacts:
     """What the gateway could not grant this service (`Published.problems`)."""
     log_tails: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Routing id to the last lines of its log, for those that run."""
+    traffic: Mapping[str, Traffic] = field(default_factory=dict)
+    """Routing id to what the gateway counted."""
 
 
 def explain(facts: ExplainFacts) -> tuple[Cause, ...]:
@@ -75,10 +79,14 @@ def explain(facts: ExplainFacts) -> tuple[Cause, ...]:
     if facts.service.removing:
         return (_removing(facts),)
     causes = [*_definition(facts), *_surroundings(facts)]
+    rejected = list(_rejected(facts.service))
     if facts.service.desired == 0:
-        causes.append(_stopped(facts.service))
-    elif facts.status is not ServiceStatus.HEALTHY or _older(facts):
-        causes += _merged([*_rollover(facts), *_routings(facts), *_next_try(facts)]) or ([] if causes else [_pending()])
+        causes += [_stopped(facts.service), *rejected]
+    elif facts.status is not ServiceStatus.HEALTHY or facts.service.rollout is not None or _older(facts):
+        causes += [*_rollover(facts), *rejected, *_merged([*_routings(facts), *_next_try(facts)])]
+        causes = causes or [_pending()]
+    else:
+        causes += rejected
     return tuple(causes[:MOST])
 
 
@@ -137,8 +145,21 @@ def _older(facts: ExplainFacts) -> int:
     return sum(is_live(r) and r.revision != facts.service.revision for r in facts.routings)
 
 
+def _rejected(service: Service) -> Iterator[Cause]:
+    if line := rejected_line(service):
+        yield Cause("rolled_back", line, rejected_hint(service))
+
+
 def _rollover(facts: ExplainFacts) -> Iterator[Cause]:
-    if older := _older(facts):
+    service = facts.service
+    if line := rollout_line(service, facts.routings, facts.traffic, facts.now):
+        hint = f"`orchestrator ps {service.name}` shows both; `orchestrator abort {service.name}` goes back"
+        if service.rollout is not None and service.rollout.phase == "returning":
+            hint = f"`orchestrator history {service.name}` shows what was left and why"
+        if is_holding(service, facts.routings, facts.now):
+            hint = "held requests are answered as soon as a routing is HEALTHY; 503 after gateway.hold_seconds"
+        yield Cause("rolling_over", line, hint)
+    elif older := _older(facts):
         text = f"revision {facts.service.revision_number} takes over; until it is HEALTHY {_count(older, 'routing')}"
         hint = f"`orchestrator ps {facts.service.name}` shows both"
         yield Cause("rolling_over", f"{text} of an older one goes on", hint)

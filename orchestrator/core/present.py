@@ -10,12 +10,15 @@ from orchestrator.core.catalog import Broken
 from orchestrator.core.events import Event
 from orchestrator.core.explain import Cause, ExplainFacts, explain
 from orchestrator.core.problems import Problem
-from orchestrator.core.state import Routing, RoutingStatus, Service, ServiceStatus
+from orchestrator.core.rollout_words import is_holding, rejected_line, rollout_line
+from orchestrator.core.routes import Traffic
+from orchestrator.core.state import Rollout, Routing, RoutingStatus, Service, ServiceStatus
 from orchestrator.core.status import is_live, is_shown, routing_status, service_status
 from orchestrator.core.views import (
     CauseView,
     EventView,
     ProblemView,
+    RolloutView,
     RoutingView,
     ServiceDetail,
     ServiceView,
@@ -36,13 +39,15 @@ class Surroundings:
     """Service name to what the gateway could not grant."""
     numbers: Mapping[str, int] = field(default_factory=dict)
     """Revision hash to its number, where known."""
+    traffic: Mapping[str, Traffic] = field(default_factory=dict)
+    """Routing id to what the gateway counted."""
 
 
 def service_view(service: Service, routings: Sequence[Routing], around: Surroundings) -> ServiceView:
     """`routings`: all of the service, records included."""
     status = service_status(service, routings)
-    rolls_over = any(r.revision != service.revision for r in routings if is_live(r))
-    refused = service.name in around.gateway_problems
+    rolls_over = service.rollout is not None or any(r.revision != service.revision for r in routings if is_live(r))
+    refused = service.name in around.gateway_problems or service.rejected is not None
     told = status is not ServiceStatus.HEALTHY or service.problems or rolls_over or refused
     causes = causes_of(service, routings, around) if told else ()
     return ServiceView(
@@ -63,6 +68,25 @@ def service_view(service: Service, routings: Sequence[Routing], around: Surround
         model=service.model,
         cause=causes[0].message if causes else "",
         created_at=instant(service.created_at),
+        rollout=rollout_view(service, service.rollout, routings, around) if service.rollout else None,
+        rejected=rejected_line(service),
+    )
+
+
+def rollout_view(service: Service, rollout: Rollout, routings: Sequence[Routing], around: Surroundings) -> RolloutView:
+    steps = len(service.spec.update.steps) if rollout.strategy == "canary" else 0
+    return RolloutView(
+        revision=service.revision_number,
+        strategy=rollout.strategy,
+        phase=rollout.phase,
+        said=rollout_line(service, routings, around.traffic, around.now),
+        cause=rollout.cause,
+        began_at=instant(rollout.began_at),
+        step=rollout.step + 1 if rollout.step < steps else 0,
+        steps=steps,
+        weight=rollout.weight,
+        promoted=rollout.promoted,
+        holding=is_holding(service, routings, around.now),
     )
 
 
@@ -122,6 +146,8 @@ def routing_view(routing: Routing, around: Surroundings) -> RoutingView:
         devices=routing.reservation.devices if routing.reservation else (),
         exit_code=failure.exit_code if failure else None,
         oom=failure.oom if failure else False,
+        traffic_ratio=routing.traffic_ratio,
+        side=routing.side,
     )
 
 
@@ -156,6 +182,7 @@ def causes_of(
         gateway_down=around.gateway_down,
         gateway_problem=around.gateway_problems.get(service.name, ""),
         log_tails=log_tails or {},
+        traffic=around.traffic,
     )
     return explain(facts)
 

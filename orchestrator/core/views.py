@@ -22,8 +22,9 @@ from orchestrator.core.errors import (
     Unavailable,
 )
 from orchestrator.core.problems import Severity
+from orchestrator.core.routes import Side
 from orchestrator.core.spec import Source
-from orchestrator.core.state import RoutingStatus, ServiceStatus
+from orchestrator.core.state import Phase, RoutingStatus, ServiceStatus, Strategy
 
 Scope: TypeAlias = Literal["infer", "read", "admin"]
 
@@ -60,6 +61,25 @@ class ProblemView(View):
     hint: str = ""
 
 
+class RolloutView(View):
+    """A change of revision that is under way. `said`: where it stands, in one plain line."""
+
+    revision: int
+    strategy: Strategy
+    phase: Phase
+    said: str
+    cause: str = ""
+    began_at: AwareDatetime | None = None
+    step: int = 0
+    """canary: of the step that is prepared or judged, from 1; 0: it has no steps, or all are done."""
+    steps: int = 0
+    weight: int = 0
+    """canary: percent of the requests that go to the new revision."""
+    promoted: bool = False
+    holding: bool = False
+    """Requests wait at the gateway: nothing serves for a moment."""
+
+
 class ServiceView(View):
     """One service as `ls` lists it. `desired_in_file` differs from `desired_routing_count` under an override."""
 
@@ -82,6 +102,9 @@ class ServiceView(View):
     cause: str = ""
     """Why it is not HEALTHY, in one line."""
     created_at: AwareDatetime | None = None
+    rollout: RolloutView | None = None
+    rejected: str = ""
+    """Which revision was rolled back and why, while its definition still asks for it."""
 
 
 class RoutingView(View):
@@ -100,6 +123,9 @@ class RoutingView(View):
     devices: tuple[str, ...] = ()
     exit_code: int | None = None
     oom: bool = False
+    traffic_ratio: float = 1.0
+    """Its share of the requests against the others of its service (of its revision, while a canary is judged)."""
+    side: Side = "blue"
 
 
 class EventView(View):
@@ -192,6 +218,52 @@ class ConfirmRequest(Request):
 
 class ConfirmedView(View):
     removed: tuple[str, ...] = ()
+
+
+# --- revisions ------------------------------------------------------------------------------------------------------
+
+RevisionState: TypeAlias = Literal["serving", "rolling out", "good", "rolled back", "superseded"]
+"""`good`: it reached the end of its rollout. `superseded`: another took over before it did."""
+
+
+class RevisionView(View):
+    """One revision as `history` lists it: immutable but for its outcome."""
+
+    number: int
+    revision: str
+    """Hash of what runs: equal where that is equal."""
+    at: AwareDatetime
+    what: str = ""
+    """What differs from the one before, in short."""
+    cause: str = ""
+    by: str = ""
+    """Who asked for it (`folder watch`, `api`, `planner`); empty: not known."""
+    state: RevisionState
+    outcome: str = ""
+    """The state in words, with why it was rolled back."""
+    outcome_at: AwareDatetime | None = None
+    image: str = ""
+    """Digest or id that its first routing ran; empty: none has started, or the runtime has no images."""
+
+
+class RevisionDetail(RevisionView):
+    """`spec`: what its routings are; `definition`: name of each file that it was read from to its text, and `files`:
+    path to what pre-start actions of its first routing wrote there; both without values of secrets, and empty where
+    they are not known."""
+
+    spec: Mapping[str, Any] = Field(default_factory=dict)
+    definition: Mapping[str, str] = Field(default_factory=dict)
+    files: Mapping[str, str] = Field(default_factory=dict)
+
+
+class RollbackRequest(Request):
+    """`revision` None: the one before that was good."""
+
+    revision: int | None = Field(None, ge=1)
+
+
+class RatioRequest(Request):
+    traffic_ratio: float = Field(ge=0, le=1000, allow_inf_nan=False)
 
 
 # --- tokens ---------------------------------------------------------------------------------------------------------

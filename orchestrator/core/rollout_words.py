@@ -1,0 +1,97 @@
+"""A rollout under way, and a revision that was rolled back, in one plain line each. Used by `core.present` and
+`core.explain`; decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from orchestrator.core.fleet import Fleet, canaries, other
+from orchestrator.core.routes import Traffic
+from orchestrator.core.state import Rollout, Routing, Service
+from orchestrator.core.status import is_live
+from orchestrator.core.verdict import served
+
+
+def rollout_line(service: Service, routings: Sequence[Routing], traffic: Mapping[str, Traffic], now: float) -> str:
+    """`revision 4 (canary): step 2 of 3, 25 % of the requests, …`; empty: none is under way. `routings`: all of the
+    service; `traffic`: routing id to its counters; `now` in steady seconds."""
+    rollout = service.rollout
+    if rollout is None:
+        return ""
+    fleet = Fleet(service, [r for r in routings if is_live(r)], routings, False, now)
+    way = "going back" if rollout.phase == "returning" else rollout.strategy.replace("_", "-")
+    waits = "; requests wait at the gateway until a routing is HEALTHY" if is_holding(service, routings, now) else ""
+    return f"revision {service.revision_number} ({way}): {_standing(fleet, rollout, traffic)}{waits}"
+
+
+def is_holding(service: Service, routings: Sequence[Routing], now: float) -> bool:
+    """Nothing serves for a moment of a rollout: the gateway lets requests wait."""
+    if service.rollout is None or not service.desired or service.removing:
+        return False
+    fleet = Fleet(service, [r for r in routings if is_live(r)], routings, False, now)
+    return not any(r.side == service.side for r in fleet.live if r.probe.healthy)
+
+
+def rejected_line(service: Service) -> str:
+    """`revision 3 was rolled back: …`; empty: what runs is what the definition says, or it has not been refused."""
+    rejected = service.rejected
+    if rejected is None:
+        return ""
+    return f"revision {rejected.number} was rolled back: {why(rejected.number, rejected.cause)}"
+
+
+def rejected_hint(service: Service) -> str:
+    mend = "change" if service.rejected is not None and service.rejected.by_hand else "mend"
+    return f"{mend} the definition, or `orchestrator apply {service.name}` tries it again"
+
+
+def why(number: int, cause: str) -> str:
+    """`cause` without what is said beside it."""
+    return cause.removeprefix(f"revision {number} failed: ")
+
+
+def _standing(fleet: Fleet, rollout: Rollout, traffic: Mapping[str, Traffic]) -> str:
+    """One case a phase."""
+    update = fleet.service.spec.update
+    passed = max(0.0, fleet.now - rollout.phase_since)
+    match rollout.phase:
+        case "replacing" | "returning":
+            return _replacing(fleet, rollout)
+        case "ready":
+            return f"both sides are HEALTHY; {_ready(fleet.service, rollout, passed)}"
+        case "judging":
+            return _judging(fleet, rollout, passed, traffic)
+        case "baking":
+            return f"it serves alone and is watched, {passed:.0f} s of {update.bake:g} s"
+
+
+def _ready(service: Service, rollout: Rollout, passed: float) -> str:
+    after = service.spec.update.promote_after
+    if rollout.promoted:
+        return "the requests are switched to it now"
+    if after is None:
+        return f"`orchestrator promote {service.name}` switches to it, `abort` gives it up"
+    return f"it is switched to in {max(0.0, after - passed):.0f} s, by `orchestrator promote {service.name}` at once"
+
+
+def _replacing(fleet: Fleet, rollout: Rollout) -> str:
+    steps = fleet.service.spec.update.steps
+    if rollout.strategy == "canary" and rollout.phase == "replacing" and rollout.step < len(steps):
+        needed = min(canaries(fleet.service, fleet.desired, rollout.step), fleet.desired)
+        ready = f"{min(fleet.ready, needed)} of {needed} new routings are ready"
+        return (
+            f"step {rollout.step + 1} of {len(steps)} is prepared, {rollout.weight} % of the requests so far, {ready}"
+        )
+    side = f" on the {other(fleet.service.side)} side" if rollout.strategy == "blue_green" else ""
+    new = "" if rollout.phase == "returning" else "new "
+    return f"{min(fleet.ready, fleet.desired)} of {fleet.desired} {new}routings{side} are ready"
+
+
+def _judging(fleet: Fleet, rollout: Rollout, passed: float, traffic: Mapping[str, Traffic]) -> str:
+    update = fleet.service.spec.update
+    seen = served((r.id for r in fleet.current), rollout.base, traffic)
+    failed = f"{seen.errors} of {seen.requests} failed" if seen else "the gateway's counters began anew"
+    pause = f"{passed:.0f} s of {update.pause:g} s"
+    if passed >= update.pause and seen and seen.requests < update.min_requests:
+        pause = f"waits for {update.min_requests} requests"
+    return f"step {rollout.step + 1} of {len(update.steps)}, {rollout.weight} % of the requests, {pause}; {failed}"
