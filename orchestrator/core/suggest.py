@@ -15,14 +15,16 @@ ELSEWHERE: Mapping[str, str] = {
     "min_ready_seconds": "min_ready",
     "monitor": "bake",
     "parallelism": "max_surge",
+    "promote_delay_seconds": "promote_after",
     "rollout": "update",
+    "step_interval": "pause",
     "step_weight": "steps",
     "type": "strategy",
     "update_config": "update",
     "update_strategy": "update",
     "weights": "steps",
 }
-"""What Kubernetes, Compose and Nomad call a key of ours."""
+"""What Backend.AI, Kubernetes, Compose and Nomad call a key of ours."""
 
 
 def closest(word: str, known: Collection[str]) -> str | None:
