@@ -150,6 +150,9 @@ class Runtime(Protocol):
     async def ensure_image(self, unit: Unit, progress: Callable[[PullProgress], None]) -> str:
         """Make the unit's image present by the configured pull policy; its digest or id (empty: has no images)."""
 
+    async def has_image(self, image: str) -> bool:
+        """Whether `image` is there without fetching it. Always true where there are no images."""
+
     async def create(self, unit: Unit) -> Created:
         """Create without running the start command. A leftover of the same id is replaced."""
 

@@ -56,6 +56,10 @@ class MemoryRuntime:
         progress(PullProgress(unit.spec.image, 1, 1))
         return f"memory:{unit.spec.image}"
 
+    async def has_image(self, image: str) -> bool:
+        self._reach()
+        return image not in self.engine.absent
+
     async def create(self, unit: Unit) -> Created:
         self._reach()
         program = self.engine.program(unit)

@@ -69,6 +69,8 @@ class MemoryEngine:
         """By service: the real (host, port) that its routings are reached by; else 127.0.0.1 and its own port."""
         self.unhealthy: set[str] = set()
         """Routings whose probes a test's prober should let fail; see `answers`."""
+        self.absent: set[str] = set()
+        """Images that it does not have."""
         self.down = ""
         """Why no call is answered now; empty: the engine is up. Set it by `fail` and `recover`."""
         self.capacity = Group("default", {"cpu": 1e6, "mem": 1e18, "cuda.device": 0.0})

@@ -46,12 +46,14 @@ class Facts:
         self.routings = {r.id: _not_after(r, now) for r in snapshot.routings if r.service_id in self.services}
         self.removed = list(snapshot.removed)
 
-    def world(self) -> World:
+    def world(self, services: Mapping[str, Service] | None = None) -> World:
+        """`services`: by id, as they would be; None: as they are."""
+        services = self.services if services is None else services
         names = tuple(sorted({b.name for b in self.broken}))
-        exclusive = [s.id for s in self.services.values() if self._shared_ports and not uses_port(s.spec.routing)]
-        imageless = [s.id for s in self.services.values() if self._needs_image and not s.spec.routing.image]
+        exclusive = [s.id for s in services.values() if self._shared_ports and not uses_port(s.spec.routing)]
+        imageless = [s.id for s in services.values() if self._needs_image and not s.spec.routing.image]
         return World(
-            services=dict(self.services),
+            services=dict(services),
             routings=dict(self.routings),
             groups=self._groups,
             broken=names,

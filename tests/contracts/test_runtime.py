@@ -20,6 +20,7 @@ from orchestrator.runtimes.memory import MemoryEngine, MemoryRuntime, Program
 from orchestrator.runtimes.process import ProcessRuntime
 
 IMAGE = "orchestrator/busybox:test"
+ABSENT = "orchestrator/absent:test"
 NO_COMMAND = RuntimeFailure("cannot execute nonsense", code="command_not_found")
 
 SHELL = {
@@ -120,6 +121,7 @@ async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         case "memory":
             engine = MemoryEngine()
             engine.programs |= SCRIPTED
+            engine.absent.add(ABSENT)
             made = Case(lambda name: MemoryRuntime(name, engine=engine), lambda what: Command(argv=(what,)), folder)
         case "process":
             made = Case(lambda name: ProcessRuntime(name, tmp_path / "state"), by_shell, folder)
@@ -137,6 +139,11 @@ async def test_create_runs_nothing(case: Case) -> None:
     assert seen.revision == case.unit().spec.revision
     assert seen.runtime_id == created.runtime_id
     assert created.port > 0
+
+
+async def test_whether_an_image_is_there_is_known_before_it_is_needed(case: Case) -> None:
+    assert await case.runtime.has_image(IMAGE)
+    assert await case.runtime.has_image(ABSENT) == (case.runtime.name == "process"), "a process needs none"
 
 
 async def test_a_started_routing_runs_and_has_an_address(case: Case) -> None:

@@ -52,6 +52,7 @@ class DockerRuntime:
             "cgroup": f"v{facts.get('CgroupVersion', '1')} ({facts.get('CgroupDriver', '')})",
             "live restore": "on" if facts.get("LiveRestoreEnabled") else "off: routings end when the engine restarts",
             "system": str(facts.get("OperatingSystem", "")),
+            "folder": str(facts.get("DockerRootDir", "")),
             "network": self._network,
         }
         return RuntimeInfo(self.name, str(facts.get("ServerVersion", "")), Group("default", slots, devices), detail)
@@ -81,6 +82,10 @@ class DockerRuntime:
 
     async def ensure_image(self, unit: Unit, progress: Callable[[PullProgress], None]) -> str:
         return await images.ensure(self._engine, self._image(unit), self._settings.pull, progress)
+
+    async def has_image(self, image: str) -> bool:
+        name = f"look for image {image}"
+        return bool(await self._engine.call(name, lambda api: images.image_id(api, image), limit=LOOK_LIMIT))
 
     async def create(self, unit: Unit) -> Created:
         image = self._image(unit)

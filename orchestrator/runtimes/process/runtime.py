@@ -80,6 +80,9 @@ class ProcessRuntime:
     async def ensure_image(self, unit: Unit, progress: Callable[[PullProgress], None]) -> str:  # noqa: ARG002
         return ""
 
+    async def has_image(self, image: str) -> bool:  # noqa: ARG002
+        return True
+
     async def create(self, unit: Unit) -> Created:
         _refuse_what_only_containers_grant(unit)
         folder = folder_of(self._routings, unit.id)
