@@ -160,7 +160,7 @@ LOOKS = {
     ),
     "a new revision does not wait for the old one's back-off": (
         world(replace(NEW, attempts=Attempts(OLD, 9, NOW))),
-        "start echo NEW (1 wanted)",
+        "start echo NEW (revision 2 takes over)",
     ),
     "the first revision has arrived: it is good": (
         world(replace(ECHO, good=None), routings=(routing(ECHO, "a"),)),
