@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ from orchestrator.scheduler.journal import Journal
 from orchestrator.scheduler.prober import Prober, Target
 from orchestrator.scheduler.reader import FolderReader
 from orchestrator.scheduler.telling import Telling
+from orchestrator.scheduler.traffic import TrafficCounts
 from orchestrator.scheduler.work import Work
 
 LOG = structlog.get_logger("orchestrator")
@@ -86,6 +88,7 @@ class Loop:
         """Of routings that became HEALTHY or UNHEALTHY since the last look."""
         self._work = Work(facts, executor, journal, clock, self.wake, self.rescan, watch.applied)
         self._telling = Telling(facts, journal)
+        self._traffic = TrafficCounts()
 
     # --- what wakes it ----------------------------------------------------------------------------------------------
 
@@ -145,6 +148,7 @@ class Loop:
             await self._work.take_outcomes(known)
             wake.append(await self._read_folders())
             await self._telling.routings()
+            await self._count_traffic()
             made = plan(self.facts.world(), self._clock.now())
             for operation in made.operations:
                 await self._work.apply(operation)
@@ -252,6 +256,15 @@ class Loop:
             known = self.facts.routings[routing.id]
             self.facts.routings[routing.id] = replace(known, sessions=sessions.get(routing.id, 0))
         return self._clock.now() if any(not sessions.get(r.id, 0) for r in draining) else None
+
+    async def _count_traffic(self) -> None:
+        """What a canary is judged by. Unreadable: the last counters stand."""
+        rollouts = [s.rollout for s in self.facts.services.values() if s.rollout is not None]
+        if not any(rollout.strategy == "canary" for rollout in rollouts):
+            return
+        self._traffic.keep(self.facts.routings)
+        with suppress(OrchestratorError):
+            self.facts.traffic = self._traffic.add(await self._gateway.traffic())
 
     def _targets(self) -> dict[str, tuple[Target, Any]]:
         found = {}
