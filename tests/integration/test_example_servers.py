@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import math
+import os
 import struct
 import subprocess
 import sys
@@ -26,10 +27,10 @@ def serve(free_port: Callable[[], int]) -> Iterator[Callable[..., str]]:
     """A function that starts an example's server.py and gives its address once it listens."""
     running: list[subprocess.Popen[str]] = []
 
-    def start(name: str, *arguments: str) -> str:
+    def start(name: str, *arguments: str, **environ: str) -> str:
         port = free_port()
         command = [sys.executable, str(EXAMPLES / name / "server.py"), "--port", str(port), *arguments]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environ)
         running.append(process)
         assert process.stdout is not None
         assert "listening" in process.stdout.readline()
@@ -98,6 +99,22 @@ async def test_echo_handles_many_connections(serve: Callable[..., str]) -> None:
         began = time.monotonic()
         assert await asyncio.gather(*(slow() for _ in range(200))) == [200] * 200
         assert time.monotonic() - began < 10
+
+
+async def test_a_rollout_tells_its_version_and_fails_as_often_as_it_is_told(serve: Callable[..., str]) -> None:
+    base = serve("rollouts", VERSION="7", ERRORS="0.2", ORCHESTRATOR_SERVICE="update-canary")
+    async with aiohttp.ClientSession(base) as client:
+        statuses = []
+        for _ in range(10):
+            async with client.get("/") as answer:
+                statuses.append(answer.status)
+                said = await answer.json()
+        assert statuses == [200, 200, 200, 200, 500] * 2
+        assert said == {"error": "version 7 is broken"}
+        async with client.get("/health") as answer:
+            assert answer.status == 200
+        async with client.get("/stream?n=1") as answer:
+            assert await answer.text() == "data: 0 of version 7\n\n"
 
 
 # --- a real model ---------------------------------------------------------------------------------------------------

@@ -105,8 +105,8 @@ async def test_a_fixed_port_is_stop_then_start_and_never_two(daemon: Daemon) -> 
     daemon.edit("echo", echo(deployment={"environ": {"A": "1"}}, **fixed))
     await until(lambda: other_than(daemon, first.id))
     daemon.edit("echo", echo(deployment={"desired_routing_count": 2}, **fixed))
-    told = await until(lambda: problems(daemon, "{port}"))
-    assert "each of the 2 routings" in told
+    told = await until(lambda: problems(daemon, "each of the 2 routings"))
+    assert "{port}" in told
     await daemon.settled("echo", 1, deadline=5)
 
 
