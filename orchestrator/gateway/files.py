@@ -14,9 +14,9 @@ from pathlib import Path
 
 from orchestrator.auth import private
 from orchestrator.core.errors import Unavailable
-from orchestrator.gateway.render import MAPS, map_text
+from orchestrator.gateway.render import HOLD, MAPS, hold_source, map_text
 
-MAP_NAMES = ("state", "public", "ports", "hosts", "revoked")
+MAP_NAMES = ("backend", "state", "public", "ports", "hosts", "revoked")
 _LONGEST = 97
 """Characters of a socket's path that HAProxy can take."""
 _PLAIN = re.compile(r"[A-Za-z0-9/._-]+")
@@ -57,6 +57,11 @@ class Files:
     def write_config(self, text: str) -> None:
         if text != self.read_config():
             private.replace(self.config, text)
+
+    def write_hold(self) -> None:
+        text = hold_source()
+        if private.read(self.folder / HOLD) != text:
+            private.replace(self.folder / HOLD, text)
 
     def write_map(self, name: str, entries: Mapping[str, str]) -> None:
         text = map_text(entries)

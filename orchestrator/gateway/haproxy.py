@@ -19,10 +19,11 @@ import structlog
 from orchestrator.auth import SigningKey, private
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.ports import Published
-from orchestrator.core.routes import Route, RouteTable
+from orchestrator.core.routes import Route, RouteTable, Traffic
 from orchestrator.gateway import listening, process, runtime, starting
 from orchestrator.gateway.admission import Granted, admit
 from orchestrator.gateway.binary import binary
+from orchestrator.gateway.counting import Counting
 from orchestrator.gateway.files import files
 from orchestrator.gateway.master import Down, Master, Processes, Unasked
 from orchestrator.gateway.render import (
@@ -51,6 +52,7 @@ class HAProxyGateway:
         self._keys = keys
         self._files = files(state_dir)
         self._master = Master(self._files.master)
+        self._counting = Counting(self._master, self._files.onward)
         self._one = asyncio.Lock()
         self._failed: tuple[str, str] = ("", "")
         """Digest of a structure that could not be loaded, and why: it is not tried again unchanged."""
@@ -104,11 +106,13 @@ class HAProxyGateway:
         if not self._settings.managed:
             return
         async with self._one:
+            self._counting.close()
             await asyncio.to_thread(process.end, self._files)
             self._files.drop_sockets()
 
     async def close(self) -> None:
-        """Nothing is held: every question is a connection of its own."""
+        """Every question is a connection of its own: only workers that were kept are let go."""
+        self._counting.close()
 
     # --- what is served ---------------------------------------------------------------------------------------------
 
@@ -158,7 +162,7 @@ class HAProxyGateway:
         worker = found.workers[0]
         same = _description(await self._master.ask(worker, "show info")) == wanted.digest
         try:
-            await (self._write(wanted, routes) if same else self._reload(wanted, routes))
+            await (self._write(wanted, routes) if same else self._reload(wanted, routes, worker))
         except Unavailable:
             await self._apply(worker, routes)  # what needs neither disk nor reload is served in any case
             raise
@@ -174,7 +178,7 @@ class HAProxyGateway:
             self._files.write_map(name, mapped)
         self._files.write_config(text)
 
-    async def _reload(self, wanted: Structure, routes: Sequence[Route]) -> None:
+    async def _reload(self, wanted: Structure, routes: Sequence[Route], worker: int) -> None:
         if self._failed[0] == wanted.digest:
             raise _not_loaded(self._failed[1])
         text = await asyncio.to_thread(render, wanted, members(routes))
@@ -182,8 +186,10 @@ class HAProxyGateway:
             await self.token_uses()
         before = await asyncio.to_thread(self._exchange, text, maps(routes))
         self._failed = (wanted.digest, "it was not done within the time limit")
+        await self._counting.keep(worker)
         if why := await self._master.reload():
             self._failed = (wanted.digest, why)
+            self._counting.release(worker)
             await asyncio.to_thread(self._files.write_config, before)
             raise _not_loaded(why)
         self._failed = ("", "")
@@ -193,6 +199,7 @@ class HAProxyGateway:
         """Put the new configuration in place once HAProxy has read it; the one before."""
         before = self._files.read_config()
         private.replace(self._files.candidate, text)
+        self._files.write_hold()
         process.check(binary(self._settings.haproxy, self._files.folder), self._files, self._files.candidate)
         self._put(text, entries)
         self._files.candidate.unlink(missing_ok=True)
@@ -211,7 +218,8 @@ class HAProxyGateway:
     async def _missing(self, worker: int, routes: Sequence[Route]) -> list[str]:
         running = runtime.servers(await self._master.ask(worker, "show servers state"))
         entries = maps(routes)
-        known = {name: await self._map(worker, name) for name in entries}
+        shown = {name: await self._master.ask(worker, f"show map {MAPS}/{name}.map") for name in entries}
+        known = {name: runtime.entries(answer) for name, answer in shown.items() if runtime.knows_map(answer)}
         backends = {line.strip() for line in (await self._master.ask(worker, "show backend")).splitlines()}
         wanted = {key: member for key, member in members(routes).items() if key[0] in backends}
         return runtime.commands(running, wanted, known, entries)
@@ -265,9 +273,12 @@ class HAProxyGateway:
 
     async def sessions(self) -> Mapping[str, int]:
         found: Counter[str] = Counter()
-        for answer in (await self._master.ask_all("show stat -1 4 -1")).values():
+        for answer in (await self._master.ask_all(runtime.STATISTICS)).values():
             found.update(runtime.open_on(answer))
         return found
+
+    async def traffic(self) -> Mapping[str, Mapping[str, Traffic]]:
+        return await self._counting.read()
 
     async def close_sessions(self, routing: str) -> None:
         for worker, shown in (await self._master.ask_all("show sess")).items():

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from orchestrator.auth import SigningKey, verify
 from orchestrator.core.errors import NotAuthorised, Unavailable
 from orchestrator.core.ports import Published
-from orchestrator.core.routes import Route, RouteTable
+from orchestrator.core.routes import Route, RouteTable, Traffic
 from orchestrator.gateway.admission import Granted, admit, weights
+from orchestrator.settings import GatewaySettings
 
+HELD = (503, "holding")
 _FORBIDDEN = ("token_other_service", "token_scope")
 _AUTHORIZATION = re.compile(r"(?:bearer|backendai) +(\S+)", re.IGNORECASE)
 
 
 class MemoryGateway:
-    """`ask` says what a client would get; `opened` counts what tests pretend is open on a routing."""
+    """`ask` says what a client would get at once, `answer` what it gets after waiting where it has to; `opened` and
+    `counted` are what tests pretend is open on a routing, and was answered by it."""
 
-    def __init__(self, keys: Callable[[], Sequence[SigningKey]] = tuple, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        keys: Callable[[], Sequence[SigningKey]] = tuple,
+        wall: Callable[[], float] = time.time,
+        settings: GatewaySettings | None = None,
+    ) -> None:
         self._keys = keys
         self._wall = wall
+        self._settings = settings or GatewaySettings()
+        self._news = asyncio.Event()
+        """Set, and another put in its place, when something was published."""
+        self._waiting: Counter[str] = Counter()
         self._routes: tuple[Route, ...] = ()
         self._turns: Counter[str] = Counter()
         self.running = False
         self.revoked: frozenset[str] = frozenset()
         self.opened: Counter[str] = Counter()
+        self.counted: dict[str, Traffic] = {}
         self.published: list[RouteTable] = []
         """Every table that was given, in order."""
 
@@ -40,6 +55,8 @@ class MemoryGateway:
         hosts = {r.host: r.service for r in self._routes if r.host is not None}
         self._routes, problems = admit(table, {}, Granted(ports, hosts))
         self.published.append(table)
+        self._news.set()
+        self._news = asyncio.Event()
         return Published(problems, reloaded=False)
 
     async def revoke(self, tokens: Mapping[str, float]) -> None:
@@ -55,6 +72,10 @@ class MemoryGateway:
     async def sessions(self) -> Mapping[str, int]:
         self._require()
         return dict(self.opened)
+
+    async def traffic(self) -> Mapping[str, Mapping[str, Traffic]]:
+        self._require()
+        return {"memory": dict(self.counted)}
 
     async def close_sessions(self, routing: str) -> None:
         self._require()
@@ -74,29 +95,54 @@ class MemoryGateway:
         if not self.running:
             raise Unavailable("cannot reach the gateway: it does not run")
 
+    async def answer(
+        self, path: str, headers: Mapping[str, str] | None = None, *, host: str = "gateway", method: str = "GET"
+    ) -> tuple[int, str]:
+        """As `ask`, once the service holds no more."""
+        found = self.ask(path, headers, host=host, method=method)
+        if found != HELD:
+            return found
+        route = self._route(path, host)
+        if route is None or self._waiting[route.service] >= self._settings.hold_requests:
+            return 503, "hold_full"
+        self._waiting[route.service] += 1
+        try:
+            async with asyncio.timeout(self._settings.hold_seconds):
+                while (found := self.ask(path, headers, host=host, method=method)) == HELD:
+                    await self._news.wait()
+        except TimeoutError:
+            return 503, "hold_timeout"
+        finally:
+            self._waiting[route.service] -= 1
+        return found
+
     def ask(
         self, path: str, headers: Mapping[str, str] | None = None, *, host: str = "gateway", method: str = "GET"
     ) -> tuple[int, str]:
-        """Status and the routing that would answer, or the error's code."""
+        """Status and the routing that would answer, or the error's code; `HELD` where it would wait."""
         given = {name.lower(): value for name, value in (headers or {}).items()}
-        own = next((r for r in self._routes if r.host == host.lower().partition(":")[0]), None)
-        if own is None and path.partition("?")[0] == "/-/healthy":
-            return 200, ""
-        route = own or self._named(path)
+        route = self._route(path, host)
         if route is None:
-            return 404, "service_unknown"
+            return (200, "") if path.partition("?")[0] == "/-/healthy" else (404, "service_unknown")
         preflight = method == "OPTIONS" and "access-control-request-method" in given
         if not (route.open_to_public or preflight) and (code := self._refusal(given.get("authorization"), route)):
             return (403 if code in _FORBIDDEN else 401), code
         if route.state != "serving":
             return 503, route.state
-        able = [routing for routing, weight in weights(route.servers)[1].items() if weight]
+        servers = [server for server in route.servers if server.side == route.side]
+        able = [routing for routing, weight in weights(servers)[1].items() if weight]
         if not able:
             return 503, "no_healthy_routing"
         self._turns[route.service] += 1
-        return 200, able[self._turns[route.service] % len(able)]
+        chosen = able[self._turns[route.service] % len(able)]
+        before = self.counted.get(chosen, Traffic())
+        self.counted[chosen] = replace(before, requests=before.requests + 1)
+        return 200, chosen
 
-    def _named(self, path: str) -> Route | None:
+    def _route(self, path: str, host: str) -> Route | None:
+        own = next((r for r in self._routes if r.host == host.lower().partition(":")[0]), None)
+        if own is not None:
+            return own
         parts = path.partition("?")[0].split("/")
         if len(parts) < 3 or parts[:2] != ["", "inference"]:
             return None

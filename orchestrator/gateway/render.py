@@ -12,11 +12,14 @@ from importlib import resources
 import jinja2
 
 from orchestrator.auth import NEVER
-from orchestrator.core.routes import Route
+from orchestrator.core.routes import Route, Server, Side
 from orchestrator.gateway.admission import weights
 from orchestrator.settings import GatewaySettings, address
 
 MAPS = "maps"
+HOLD = "hold.lua"
+PREFIXES: Mapping[Side, str] = {"blue": "svc_", "green": "green_"}
+"""Of names of backends. No two services' sides share one, since none is the beginning of another."""
 USE_EXPIRY = 600
 """Seconds for which the last use of a token can be asked for."""
 MAX_RELOADS = 30
@@ -57,31 +60,48 @@ class Structure:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256((repr(self) + _source()).encode()).hexdigest()[:32]
+        return hashlib.sha256((repr(self) + _source() + hold_source()).encode()).hexdigest()[:32]
 
 
 def structure(routes: Sequence[Route], settings: GatewaySettings, secrets: Sequence[str], onward: str) -> Structure:
-    backends = (
-        Backend(f"svc_{r.service}", "leastconn" if weights(r.servers)[0] else "roundrobin", r.retry) for r in routes
-    )
+    backends = (_backend(route, side) for route in routes for side in _sides(route))
     ports = sorted(r.port for r in routes if r.port is not None)
     return Structure(bind(*address(settings.listen)), onward, settings, tuple(secrets), tuple(ports), tuple(backends))
+
+
+def _sides(route: Route) -> tuple[Side, ...]:
+    """Those it needs a backend for. One that may switch has both at all times; one that switched once and does not any
+    more has both while green is in use."""
+    green = route.two_sided or route.side == "green" or any(server.side == "green" for server in route.servers)
+    return ("blue", "green") if green else ("blue",)
+
+
+def _on(route: Route, side: Side) -> list[Server]:
+    return [server for server in route.servers if server.side == side]
+
+
+def _backend(route: Route, side: Side) -> Backend:
+    """Least connections bring no exact shares: only where all shares are equal, and are to stay so."""
+    equal = not route.weighted and weights(_on(route, side))[0]
+    return Backend(PREFIXES[side] + route.service, "leastconn" if equal else "roundrobin", route.retry)
 
 
 def members(routes: Sequence[Route]) -> dict[tuple[str, str], Member]:
     """By backend and name."""
     found: dict[tuple[str, str], Member] = {}
     for route in routes:
-        backend, weight = f"svc_{route.service}", weights(route.servers)[1]
-        for server in route.servers:
-            at = bind(server.host, server.port)
-            found[backend, server.routing] = Member(backend, server.routing, at, weight[server.routing])
+        for side in _sides(route):
+            backend, weight = PREFIXES[side] + route.service, weights(_on(route, side))[1]
+            for server in _on(route, side):
+                at = bind(server.host, server.port)
+                found[backend, server.routing] = Member(backend, server.routing, at, weight[server.routing])
     return found
 
 
 def maps(routes: Sequence[Route]) -> dict[str, dict[str, str]]:
-    """Name of a map to its entries; all of them change at run time."""
+    """Name of a map to its entries; all of them change at run time, in this order."""
     return {
+        "backend": {r.service: PREFIXES[r.side] + r.service for r in routes},
         "state": {r.service: r.state for r in routes},
         "public": {r.service: "yes" for r in routes if r.open_to_public},
         "ports": {str(r.port): r.service for r in routes if r.port is not None},
@@ -111,6 +131,11 @@ def render(wanted: Structure, servers: Mapping[tuple[str, str], Member]) -> str:
         connect_timeout=_ms(settings.connect_timeout),
         first_byte_timeout=_ms(settings.first_byte_timeout),
         idle_timeout=_ms(settings.idle_timeout),
+        # who waits with a body half sent must not be taken for silent
+        client_timeout=_ms(max(settings.idle_timeout, settings.hold_seconds + 1)),
+        hold=HOLD,
+        hold_seconds=settings.hold_seconds,
+        hold_requests=settings.hold_requests,
         retry_body=settings.retry_body,
         # a request is retried only if it fits one buffer whole: its body, its headers and what rewriting adds
         bufsize=settings.retry_body + 16384 + 1024,
@@ -143,6 +168,11 @@ def bind(host: str, port: int) -> str:
 
 def _ms(seconds: float) -> int:
     return max(1, round(seconds * 1000))
+
+
+@cache
+def hold_source() -> str:
+    return resources.files(__package__).joinpath(HOLD).read_text()
 
 
 @cache

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from orchestrator.gateway.render import MAPS, SERVER_OPTIONS, USE_EXPIRY, Member, bind
+from orchestrator.gateway.render import MAPS, PREFIXES, SERVER_OPTIONS, USE_EXPIRY, Member, bind
 
-PREFIX = "svc_"
+_BACKENDS = tuple(PREFIXES.values())
+_ENTRY = re.compile(r"0x[0-9a-f]+ (\S+) (.+)")
+STATISTICS = "show stat -1 4 -1"
+"""The command that says of all servers what runs on them and what they have answered."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAINTENANCE = 1
 """Bit of srv_admin_state: forced into maintenance."""
@@ -35,7 +38,7 @@ def servers(answer: str) -> dict[tuple[str, str], Running]:
             backend, name = cells[columns["be_name"]], cells[columns["srv_name"]]
             at = bind(cells[columns["srv_addr"]], int(cells[columns["srv_port"]]))
             member = Member(backend, name, at, int(cells[columns["srv_uweight"]]))
-            if backend.startswith(PREFIX):
+            if backend.startswith(_BACKENDS):
                 held = bool(int(cells[columns["srv_admin_state"]]) & _MAINTENANCE)
                 found[backend, name] = Running(member, held)
     return found
@@ -47,18 +50,29 @@ def is_token(text: str) -> bool:
 
 
 def entries(answer: str) -> dict[str, str]:
-    """From `show map`."""
-    rows = (line.split(maxsplit=2) for line in answer.splitlines())
-    return {row[1]: row[2] for row in rows if len(row) == 3}
+    """From `show map`; none of a map that this worker does not know."""
+    return {row[1]: row[2] for row in map(_ENTRY.fullmatch, answer.splitlines()) if row}
+
+
+def knows_map(answer: str) -> bool:
+    """From `show map`: a worker of another version may lack one."""
+    return not answer.startswith("Unknown map")
+
+
+def of_routings(answer: str) -> Iterator[dict[str, str]]:
+    """From `STATISTICS`: a row of cells by name of column for each routing."""
+    lines = answer.lstrip().splitlines()
+    columns = lines[0].removeprefix("# ").split(",") if lines else []
+    for line in lines[1:]:
+        if line.startswith(_BACKENDS) and line.count(",") + 1 >= len(columns):
+            yield dict(zip(columns, line.split(","), strict=False))
 
 
 def open_on(answer: str) -> Counter[str]:
-    """From `show stat -1 4 -1`: routing to requests that run or wait on it."""
+    """From `STATISTICS`: routing to requests that run or wait on it."""
     found: Counter[str] = Counter()
-    for line in answer.splitlines():
-        cells = line.split(",")
-        if cells[0].startswith(PREFIX) and len(cells) > 5:
-            found[cells[1]] += int(cells[2] or 0) + int(cells[4] or 0)
+    for row in of_routings(answer):
+        found[row["svname"]] += int(row["qcur"] or 0) + int(row["scur"] or 0)
     return found
 
 
@@ -98,8 +112,9 @@ def commands(
     wanted_maps: Mapping[str, Mapping[str, str]],
 ) -> list[str]:
     """In an order in which no moment is without a server: new ones come first, old ones go last."""
-    coming = [line for key, member in wanted.items() for line in _bring(running.get(key), member)]
-    states = [line for name, mapped in wanted_maps.items() for line in remap(name, running_maps[name], mapped)]
+    known_first = sorted(wanted.items(), key=lambda one: one[0] not in running)  # a new one's share counts among theirs
+    coming = [line for key, member in known_first for line in _bring(running.get(key), member)]
+    states = [line for name, known in running_maps.items() for line in remap(name, known, wanted_maps[name])]
     going = [line for key, server in running.items() if key not in wanted for line in _retire(server)]
     fades = [line.startswith("set server ") and line.endswith(" weight 0") for line in coming]
     more = [line for line, fade in zip(coming, fades, strict=True) if not fade]

@@ -53,6 +53,7 @@ def _write_missing(paths: Files, empty: Structure) -> None:
     for name in MAP_NAMES:
         if not paths.map(name).exists():
             paths.write_map(name, {})
+    paths.write_hold()
     if not paths.read_config():
         paths.write_config(render(empty, {}))
 
