@@ -262,7 +262,7 @@ class Loop:
         rollouts = [s.rollout for s in self.facts.services.values() if s.rollout is not None]
         if not any(rollout.strategy == "canary" for rollout in rollouts):
             return
-        self._traffic.keep(self.facts.routings)
+        self._traffic.forget(self.facts.routings)
         with suppress(OrchestratorError):
             self.facts.traffic = self._traffic.add(await self._gateway.traffic())
 

@@ -143,9 +143,7 @@ class Work:
         await self._facts.put_service(changed(before, operation, self._clock.now()), operation.cause, by="planner")
         after = self._facts.services[operation.service]
         detail = {"revision": after.revision_number, **_told(after)}
-        begins = before.rollout is None and after.rollout is not None
-        kind = "rollout.started" if begins else EVENTS[type(operation)]
-        await self._journal.emit(kind, after.name, "", operation.cause, detail)
+        await self._journal.emit(_kind(before, operation), after.name, "", operation.cause, detail)
 
     async def _start(self, operation: StartRouting) -> None:
         service = self._facts.services[operation.service]
@@ -246,6 +244,13 @@ def _outcome_of(operation: Advance | Switch | RollBack | Accept) -> str:
             return f"rolled back: {cause}"
         case Advance() | Switch():
             return ""
+
+
+def _kind(before: Service, operation: Advance | Switch | RollBack | Accept) -> str:
+    """Of the event: a first revision is good without a rollout, and one begins where none was."""
+    if before.rollout is None:
+        return "revision.good" if isinstance(operation, Accept) else "rollout.started"
+    return EVENTS[type(operation)]
 
 
 def _told(service: Service) -> dict[str, object]:
