@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from orchestrator.core.changes import field_changes
+from orchestrator.core.rollout_words import rejected_line
 from orchestrator.core.spec import digest
 from orchestrator.core.state import Service
 
@@ -92,8 +93,8 @@ def summary(pending: Pending) -> str:
         return f"a new service waits: {do}"
     if change == "remove":
         return f"its definition is gone, and its removal waits: {do}"
-    if pending.rejected and before is not None and before.rejected is not None:
-        return f"revision {before.rejected.number} was rolled back ({before.rejected.cause}): {do} once more"
+    if pending.rejected and before is not None:
+        return f"{rejected_line(before)}; it is not tried again until it is changed, or `orchestrator apply` says so"
     fields = [f.path for f in field_changes(before.spec, pending.wanted.spec)] if before is not None else []
     more = f" and {len(fields) - 3} more" if len(fields) > 3 else ""
     return f"a {change} change of {', '.join(fields[:3]) or 'the count'}{more} waits: {do}"

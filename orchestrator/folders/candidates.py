@@ -23,31 +23,37 @@ class Chosen:
     """What a path means. `below`: model folders, or folders of them, that lie where they are served from;
     `candidates`: by the folder that each would be written to, its definition where it lies now."""
 
+    name: str = ""
+    """Of one service, in lower case; then nothing else counts."""
     below: tuple[str, ...] = ()
     candidates: Mapping[Path, Path] = field(default_factory=dict)
 
-    def has(self, folder: str) -> bool:
-        """Is what is served from `folder` meant?"""
+    def has(self, folder: str, service: str = "") -> bool:
+        """Is the service that is served from `folder` meant?"""
+        if self.name:
+            return service.lower() == self.name
         if self.candidates:
             return Path(folder) in self.candidates
         return any(folder == one or folder.startswith(one.rstrip("/") + "/") for one in self.below)
 
 
 def choose(text: str, settings: Settings, others: set[str]) -> Chosen:
-    """`text`: absolute path of a models_dir, a model folder or a definition. `others`: model folders that are served
-    though they lie in no models_dir. Raises `InvalidInput` or `NotFound`."""
+    """`text`: a service's name, or the absolute path of a models_dir, a model folder or a definition. `others`: model
+    folders that are served though they lie in no models_dir. Raises `InvalidInput` or `NotFound`."""
+    if "/" not in text:
+        return Chosen(name=text.lower())
     path = Path(os.path.normpath(text))
     if not path.is_absolute() or "\0" in text:
         raise InvalidInput(f"cannot plan {text!r}: it is not an absolute path")
     for place in {path, _resolved(path)}:
         if place in settings.models_dirs or str(place) in others:
-            return Chosen((str(place),))
+            return Chosen(below=(str(place),))
         for models_dir in settings.models_dirs:
             if models_dir in place.parents:
-                return Chosen((str(models_dir / place.relative_to(models_dir).parts[0]),))
+                return Chosen(below=(str(models_dir / place.relative_to(models_dir).parts[0]),))
         if str(place.parent) in others and os.path.isfile(place):  # noqa: PTH113
-            return Chosen((str(place.parent),))
-    return Chosen((), _candidates(path, settings))
+            return Chosen(below=(str(place.parent),))
+    return Chosen(candidates=_candidates(path, settings))
 
 
 def read_candidates(chosen: Chosen, settings: Settings, runtime: str) -> dict[str, Reading]:

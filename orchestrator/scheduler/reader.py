@@ -100,6 +100,13 @@ class FolderReader:
             await self._facts.unmark_removed(service.folder, service.model)
         return await self._put(service, texts, cause=cause, by="apply")
 
+    async def adopt(self, folder: str) -> None:
+        """Somebody's word for a folder whose service had been removed: it is followed whatever else waits."""
+        said = await self.said()
+        for one in said.pending:
+            if one.wanted.folder == folder and not one.wanted.removing:
+                await self.take(one, said.texts.get(one.wanted.id, {}), "started by hand")
+
     async def _read(self) -> tuple[Scan, Mapping[str, Reading]]:
         """What was found: in models_dirs, and by id of services that were started by hand."""
         scan = await asyncio.to_thread(self._scanner.scan)

@@ -1,0 +1,277 @@
+"""Plans and what they come to: what folders ask for beyond what is followed, previewed and taken over."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from orchestrator.app.changes import ServiceChanges
+from orchestrator.core import present
+from orchestrator.core.errors import Conflict, InvalidInput, OrchestratorError
+from orchestrator.core.fitting import Host
+from orchestrator.core.pending import Pending, change_of, summary
+from orchestrator.core.plan_views import (
+    FORMAT,
+    ApplyRequest,
+    ApplyView,
+    BaseView,
+    FetchView,
+    FieldView,
+    PlanRequest,
+    PlanView,
+    ProgressView,
+    ServicePlan,
+    TargetView,
+)
+from orchestrator.core.preview import Preview, after_world, preview
+from orchestrator.core.problems import Problem
+from orchestrator.core.progress import base, moved, progress
+from orchestrator.core.state import Routing, RoutingStatus, Service, World
+from orchestrator.core.status import is_shown, routing_status
+from orchestrator.core.views import instant
+from orchestrator.folders.candidates import Chosen, choose, put_in_place, read_candidates
+from orchestrator.gateway.listening import refused
+from orchestrator.scheduler.reader import Said
+from orchestrator.settings import address
+
+Picked = tuple[list[Pending], dict[str, tuple[Problem, ...]]]
+"""Changes, and by folder the problems of definitions that do not validate."""
+LOOKED_AT = 30
+"""Events of a service among which the progress of its image is looked for."""
+
+
+class PlanChanges(ServiceChanges):
+    """The part of `api.control.Control` that plans changes and takes them over."""
+
+    async def plan(self, request: PlanRequest) -> PlanView:
+        chosen = await self._chosen(request.path)
+        async with self._parts.loop.lock:
+            said = await self._said(chosen)
+            changes, problems = self._picked(said, chosen)
+            before, now = self._facts.world(), self._parts.clock.now()
+            after = self._facts.world(after_world(before, changes))
+        host = await self._host(changes, before)
+        previews = await asyncio.to_thread(preview, before, after, changes, now, host)
+        services = [_service_plan(p, one) for p, one in zip(changes, previews, strict=True)]
+        services += [_invalid(folder, found, before) for folder, found in problems.items()]
+        services += _unchanged(before, chosen, {one.service for one in services})
+        unseen = () if before.observed_ok else ("the runtime does not answer: what runs is taken as it was seen last",)
+        return PlanView(
+            made_at=instant(self._parts.clock.wall()),
+            path=request.path or "",
+            services=tuple(sorted(services, key=lambda one: one.service.lower())),
+            valid=not problems,
+            fits=all(one.fits for one in services),
+            apply=self._parts.settings.apply,
+            notes=unseen,
+            base=base(before.services.values(), changes),
+            wanted={p.wanted.name: p.mark for p in changes},
+        )
+
+    async def apply(self, request: ApplyRequest) -> ApplyView:
+        """Take over what waits. Raises `Conflict` where the world has moved since the plan was saved."""
+        path = request.plan.path or None if request.plan is not None else request.path
+        chosen = await self._chosen(path)
+        async with self._parts.loop.lock:
+            said = await self._said(chosen)
+            changes, problems = self._picked(said, chosen)
+            if problems and path is not None:
+                raise _not_valid(path, problems)
+            if request.plan is not None:
+                _refuse_moved(request.plan, base(self._facts.services.values(), changes), changes)
+            if chosen is not None and chosen.candidates:
+                said = await self._put_in_place(chosen, changes)
+                changes, problems = _picked(said, chosen)
+            left = {folder: _first(found) for folder, found in problems.items()}
+            left |= {p.wanted.name: summary(p) for p in changes if p.held and not request.yes}
+            targets = [await self._take(p, said, path) for p in changes if request.yes or not p.held]
+            await self._parts.reader.read()
+        await self._parts.loop.look_now()
+        return ApplyView(targets=tuple(targets), left=left, invalid=bool(problems))
+
+    async def applied(self, targets: Sequence[str]) -> Sequence[ProgressView]:
+        """How far each of `targets` is: a service's id, `@`, the hash of the revision that is to run (none: its
+        end)."""
+        return [await self._progress(*target.partition("@")[::2]) for target in targets]
+
+    # --- what is meant, and what folders say of it
+
+    async def _chosen(self, path: str | None) -> Chosen | None:
+        """None: everything."""
+        if path is None:
+            return None
+        elsewhere = self._parts.reader.elsewhere()
+        return await asyncio.to_thread(choose, path, self._parts.settings, elsewhere)
+
+    async def _said(self, chosen: Chosen | None) -> Said:
+        """Under the loop's lock."""
+        parts = self._parts
+        readings = {}
+        if chosen is not None and chosen.candidates:
+            readings = await asyncio.to_thread(read_candidates, chosen, parts.settings, parts.runtime.name)
+        return await parts.reader.said(readings)
+
+    def _picked(self, said: Said, chosen: Chosen | None) -> Picked:
+        """Raises `NotFound` where a service is named and there is none."""
+        changes, problems = _picked(said, chosen)
+        if chosen is not None and chosen.name and not changes:
+            folder = self._find(chosen.name).folder
+            problems = {folder: said.problems[folder]} if folder in said.problems else {}
+        return changes, problems
+
+    async def _put_in_place(self, chosen: Chosen, expected: Sequence[Pending]) -> Said:
+        """What folders say once the candidates lie there. Raises `Conflict` where that is not what was read of them."""
+        await asyncio.to_thread(put_in_place, chosen, self._parts.settings)
+        said = await self._parts.reader.said()
+        found = {p.wanted.name: p.mark for p in _picked(said, chosen)[0]}
+        gone = [p.wanted.name for p in expected if found.get(p.wanted.name) != p.mark]
+        if gone and self._parts.settings.apply == "manual":
+            text = f"cannot apply: the definition of {', '.join(gone)} changed while it was put in place"
+            raise Conflict(text, hint="run `orchestrator plan` again")
+        return said
+
+    async def _take(self, pending: Pending, said: Said, path: str | None) -> TargetView:
+        change = change_of(pending, one_at_a_time=pending.wanted.id in self._facts.world().exclusive)
+        cause = f"applied {path}" if path else "applied"
+        service = await self._parts.reader.take(pending, said.texts.get(pending.wanted.id, {}), cause)
+        await self._tell("plan.applied", service, f"{cause}: {change}")
+        revision = "" if service.removing else service.revision
+        return TargetView(
+            service=service.name, id=service.id, revision=revision, number=service.revision_number, change=change
+        )
+
+    # --- the host
+
+    async def _host(self, changes: Sequence[Pending], world: World) -> Host:
+        """What cannot be found out is left out: it is no reason against a plan."""
+        parts, granted = self._parts, {s.spec.endpoint.port for s in world.services.values()}
+        ports = {p.wanted.spec.endpoint.port for p in changes} - granted
+        host = address(parts.settings.gateway.listen)[0]
+        wanted = {p.wanted.spec.routing.image for p in changes if not p.wanted.removing}
+        return Host(
+            disk=await asyncio.to_thread(_free, (parts.settings.state_dir, Path(parts.info.detail.get("folder", "")))),
+            images=await self._images({image for image in wanted if image}),
+            pull=parts.settings.docker.pull,
+            ports=await asyncio.to_thread(refused, host, [port for port in ports if port is not None], ()),
+        )
+
+    async def _images(self, names: set[str]) -> dict[str, bool]:
+        found = {}
+        for name in sorted(names):
+            try:
+                found[name] = await self._parts.runtime.has_image(name)
+            except OrchestratorError:
+                return found
+        return found
+
+    # --- how far it is
+
+    async def _progress(self, ident: str, revision: str) -> ProgressView:
+        service = self._facts.services.get(ident)
+        routings = self._facts.of(ident)
+        alone = service is not None and ident in self._facts.world({ident: service}).exclusive
+        state, message = progress(service, routings, revision, one_at_a_time=alone)
+        if service is None:
+            return ProgressView(id=ident, state=state, message=message)
+        shown = [r for r in routings if is_shown(r, service)]
+        around = self._around(await self._numbers(service, shown))
+        return ProgressView(
+            id=ident,
+            name=service.name,
+            state=state,
+            message=message,
+            service=present.service_view(service, routings, around),
+            routings=tuple(present.routing_view(r, around) for r in shown),
+            fetching=await self._fetching(service, shown),
+        )
+
+    async def _fetching(self, service: Service, routings: Sequence[Routing]) -> tuple[FetchView, ...]:
+        """Images that are fetched now, by the last word of each."""
+        coming = {r.id for r in routings if r.busy == "start" and routing_status(r) is RoutingStatus.PROVISIONING}
+        if not coming:
+            return ()
+        last: dict[str, FetchView] = {}
+        for event in await self._parts.store.events(service=service.name, limit=LOOKED_AT, newest=True):
+            if event.routing in coming and event.kind == "image.pulling":
+                last[event.routing] = FetchView.model_validate({"routing": event.routing, **event.detail})
+            elif event.routing in coming:
+                last.pop(event.routing, None)
+        return tuple(last.values())
+
+
+def _picked(said: Said, chosen: Chosen | None) -> Picked:
+    """Of what folders say, what is meant."""
+    if chosen is None:
+        return list(said.pending), dict(said.problems)
+    changes = [p for p in said.pending if chosen.has(p.wanted.folder, p.wanted.name)]
+    return changes, {folder: found for folder, found in said.problems.items() if chosen.has(folder)}
+
+
+def _service_plan(pending: Pending, found: Preview) -> ServicePlan:
+    return ServicePlan(
+        service=found.service.name,
+        change=found.change,
+        fields=tuple(FieldView(path=f.path, before=f.before, after=f.after, kind=f.kind) for f in found.fields),
+        operations=found.operations,
+        fits=found.fits,
+        lacks=found.lacks,
+        downtime=found.downtime,
+        downtime_seconds=found.seconds,
+        notes=found.notes,
+        why=summary(pending),
+        revision=found.service.revision_number,
+        held=pending.held,
+        folder=found.service.folder,
+    )
+
+
+def _invalid(folder: str, problems: Sequence[Problem], world: World) -> ServicePlan:
+    names = sorted(s.name for s in world.services.values() if s.folder == folder)
+    views = tuple(present.problem_view(p) for p in problems)
+    return ServicePlan(service=", ".join(names) or Path(folder).name, change="none", folder=folder, problems=views)
+
+
+def _unchanged(world: World, chosen: Chosen | None, told: set[str]) -> list[ServicePlan]:
+    """Services that were asked for and that nothing changes of."""
+    if chosen is None:
+        return []
+    return [
+        ServicePlan(service=s.name, change="none", folder=s.folder, revision=s.revision_number)
+        for s in world.services.values()
+        if chosen.has(s.folder, s.name) and s.name not in told
+    ]
+
+
+def _refuse_moved(saved: PlanView, now: Mapping[str, BaseView], changes: Sequence[Pending]) -> None:
+    if saved.format != FORMAT:
+        text = f"cannot apply the plan: its format is {saved.format}, and this daemon knows {FORMAT}"
+        raise InvalidInput(text, hint="plan again with this version")
+    found = moved(saved.base, now, saved.wanted, {p.wanted.name: p.mark for p in changes})
+    if found:
+        text = f"the world has moved since the plan was saved: {'; '.join(found[:10])}"
+        raise Conflict(text, hint="look at `orchestrator plan` again, and save that", code="world_moved")
+
+
+def _not_valid(path: str, problems: Mapping[str, Sequence[Problem]]) -> InvalidInput:
+    lines = [str(p) for found in problems.values() for p in found if p.severity == "error"]
+    text = f"cannot apply {path}: " + "; ".join(lines[:20])
+    return InvalidInput(text, hint="`orchestrator plan` shows the places", code="definition_invalid")
+
+
+def _first(problems: Sequence[Problem]) -> str:
+    return next((str(p) for p in problems if p.severity == "error"), "its definition does not validate")
+
+
+def _free(folders: Sequence[Path]) -> dict[str, int]:
+    """Free bytes, of the folders that can be looked at."""
+    found = {}
+    for folder in folders:
+        if folder.is_absolute() and os.access(folder, os.F_OK):
+            try:
+                found[str(folder)] = shutil.disk_usage(folder).free
+            except OSError:
+                continue
+    return found

@@ -1,0 +1,133 @@
+"""Plan and apply against a whole daemon: with `apply = "manual"` nothing happens that nobody took over."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import EXAMPLES, Daemon, echo, until
+
+Daemons = Callable[..., Awaitable[Daemon]]
+MANUAL = {"ORCHESTRATOR_APPLY": "manual"}
+FAILS = {"start_command": ["python", "-c", "raise SystemExit(3)", "{port}"]}
+
+
+async def planned(daemon: Daemon, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Exit code of `plan`, and what it says by service."""
+    code, out, err = await daemon.cli("plan", *arguments, "-o", "json")
+    assert out, err
+    return code, {one["service"]: one for one in json.loads(out)}
+
+
+def changed(**environ: str) -> dict[str, Any]:
+    return echo(deployment={"environ": environ, "update": {"min_ready": 0}})
+
+
+async def test_manual_a_change_waits_is_planned_and_taken_over(daemons: Daemons) -> None:
+    daemon = await daemons(environ=MANUAL)
+    daemon.drop("echo", echo())
+    await until(lambda: waits(daemon, echo="create"))
+    assert not await daemon.client.services()
+    code, plan = await planned(daemon)
+    assert (code, plan["echo"]["change"], plan["echo"]["fits"]) == (3, "create", True)
+    code, out, err = await daemon.cli("apply")
+    assert code == 0, out + err
+    before = await daemon.settled("echo", 1)
+
+    daemon.edit("echo", changed(A="1"))
+    await until(lambda: waits(daemon, echo="rolling"))
+    assert "apply" in (await daemon.service("echo")).pending
+    code, plan = await planned(daemon)
+    field = {"path": "deployment.environ.A", "from": None, "to": "1", "class": "rolling"}
+    assert (code, plan["echo"]["fields"], plan["echo"]["downtime"]) == (3, [field], "none")
+    assert plan["echo"]["operations"][-1] == "revision 2 counts as good"
+    await daemon.restart()
+    await until(lambda: waits(daemon, echo="rolling"), what="it is derived again after a restart")
+    assert {r.id for r in (await daemon.service("echo")).routings} == {r.id for r in before.routings}
+
+    code, out, err = await daemon.cli("apply", str(daemon.models / "echo"))
+    assert code == 0, out + err
+    assert (await daemon.settled("echo", 1)).revision == "2"
+    assert (await planned(daemon))[0] == 0
+
+    daemon.remove("echo")
+    await until(lambda: waits(daemon, echo="remove"))
+    assert (await daemon.settled("echo", 1)).revision == "2", "its folder is gone, and it serves"
+    code, out, err = await daemon.cli("apply")
+    assert (code, await daemon.client.services()) == (0, ()), out + err
+
+
+async def waits(daemon: Daemon, **services: str) -> bool:
+    return dict((await daemon.client.status()).pending) == services
+
+
+async def test_a_candidate_elsewhere_is_put_in_place_only_by_apply(daemons: Daemons, tmp_path: Path) -> None:
+    daemon = await daemons()
+    daemon.drop("echo", echo())
+    await daemon.settled("echo", 1)
+    checkout = tmp_path / "checkout"
+    shutil.copytree(daemon.models, checkout)
+    written = (daemon.models / "echo" / "model-definition.yml").read_bytes()
+    (checkout / "echo" / "model-definition.yml").write_text(json.dumps(changed(A="1")))
+    code, plan = await planned(daemon, str(checkout))
+    assert (code, plan["echo"]["change"], list(plan)) == (3, "rolling", ["echo"])
+    assert (daemon.models / "echo" / "model-definition.yml").read_bytes() == written
+
+    code, _, err = await daemon.cli("plan", str(checkout / "echo"), "--save", "kept.json")
+    assert code == 3, err
+    assert (daemon.folder / "kept.json").stat().st_mode & 0o777 == 0o600
+    await daemon.client.scale("echo", 2)
+    code, out, err = await daemon.cli("apply", "--plan", "kept.json")
+    assert code == 1
+    assert "the world has moved since the plan was saved: 2 routings of echo are wanted, not 1" in err, out + err
+    await daemon.client.scale("echo", None)
+    code, out, err = await daemon.cli("apply", "--plan", "kept.json", "--timeout", "30")
+    assert code == 0, out + err
+    assert (await daemon.settled("echo", 1)).revision == "2"
+
+    new = checkout / "other"
+    new.mkdir()
+    (new / "server.py").write_bytes((EXAMPLES / "echo" / "server.py").read_bytes())
+    (new / "model-definition.yml").write_text(json.dumps(echo("other")))
+    code, plan = await planned(daemon, str(new / "model-definition.yml"))
+    assert (code, plan["other"]["change"]) == (3, "create")
+    code, out, err = await daemon.cli("apply", str(new), "--no-wait")
+    assert code == 0, out + err
+    assert [p.name for p in (daemon.models / "other").iterdir()] == ["model-definition.yml"], "only what defines it"
+
+
+async def test_a_failed_change_is_rolled_back_and_tried_again_only_on_demand(daemons: Daemons) -> None:
+    daemon = await daemons(environ=MANUAL)
+    daemon.drop("echo", echo())
+    assert (await daemon.cli("apply"))[0] == 0
+    first = {r.id for r in (await daemon.settled("echo", 1)).routings}
+    daemon.edit("echo", echo(**FAILS, deployment={"update": {"progress_deadline": 3}, "start_timeout": 3}))
+    code, out, err = await daemon.cli("apply", "--timeout", "40")
+    assert code == 4, out + err
+    assert "revision 2 was rolled back" in err
+    assert {r.id for r in (await daemon.service("echo")).routings if r.status == "HEALTHY"} == first
+    assert (await planned(daemon, "echo"))[1]["echo"]["change"] == "rolling", "it waits to be tried again"
+    code, out, err = await daemon.cli("apply", "echo", "--timeout", "40", "-o", "json")
+    assert code == 4, out + err
+    assert json.loads(out)["services"][0]["state"] == "rolled_back"
+
+
+@pytest.mark.parametrize("text", ["models: 1", "models:\n  - name: [x"])
+async def test_an_invalid_definition_is_shown_with_its_place(daemon: Daemon, text: str) -> None:
+    daemon.drop("echo", text)
+    code, out, _ = await daemon.cli("plan")
+    assert code == 2
+    assert "model-definition.yml:" in out
+    assert (await daemon.cli("apply", str(daemon.models / "echo")))[0] == 2
+
+
+async def test_what_cannot_be_planned_is_said(daemon: Daemon) -> None:
+    assert (await daemon.cli("plan", "/nowhere/at/all"))[0] == 1
+    assert (await daemon.cli("plan", "nobody"))[0] == 1
+    assert (await daemon.cli("plan"))[:2] == (0, "nothing to do\n")
+    (daemon.folder / "kept.json").write_text("{}")
+    assert (await daemon.cli("apply", "--plan", "kept.json"))[0] == 2
