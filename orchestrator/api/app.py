@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler as WebHandler
 
-from orchestrator.api import events, middlewares, routings, services, status, tokens, tries
+from orchestrator.api import events, middlewares, plans, revisions, routings, services, status, tokens, tries
 from orchestrator.api.control import Control
 from orchestrator.api.routes import CONTROL, Route
 from orchestrator.api.streams import CLOSING, HEARTBEAT
@@ -22,6 +22,8 @@ log = structlog.get_logger()
 ROUTES: tuple[Route, ...] = (
     *status.ROUTES,
     *services.ROUTES,
+    *revisions.ROUTES,
+    *plans.ROUTES,
     *routings.ROUTES,
     *events.ROUTES,
     *tokens.ROUTES,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from orchestrator.core.plan_views import ApplyRequest, ApplyView, PlanRequest, PlanView, ProgressView
 from orchestrator.core.views import (
     CheckView,
     EventView,
@@ -15,6 +16,8 @@ from orchestrator.core.views import (
     KeyView,
     LaunchRequest,
     LogEntry,
+    RevisionDetail,
+    RevisionView,
     RoutingView,
     ServiceDetail,
     ServiceView,
@@ -58,6 +61,32 @@ class Control(Protocol):
 
     async def confirm_removal(self, ref: str | None) -> Sequence[str]:
         """Names of the services whose held removal now goes on; `ref` None: all."""
+
+    async def revisions(self, ref: str) -> Sequence[RevisionView]:
+        """Newest first."""
+
+    async def revision(self, ref: str, number: int) -> RevisionDetail: ...
+
+    async def rollback(self, ref: str, number: int | None) -> ServiceView:
+        """`number` None: to the one before that was good. What runs then is a new revision."""
+
+    async def promote(self, ref: str) -> ServiceView:
+        """Go on with a rollout that waits or is judged. Raises `Conflict` where nothing does."""
+
+    async def abort(self, ref: str) -> ServiceView:
+        """Give up the rollout under way. Raises `Conflict` where there is none."""
+
+    async def set_ratio(self, routing_id: str, ratio: float) -> RoutingView:
+        """`ratio`: 0 to 1000, against the other routings of its service."""
+
+    async def plan(self, request: PlanRequest) -> PlanView:
+        """What would change and how; nothing does."""
+
+    async def apply(self, request: ApplyRequest) -> ApplyView:
+        """Take over what waits. Raises `Conflict` (world_moved) where a saved plan is not what would be done now."""
+
+    async def applied(self, targets: Sequence[str]) -> Sequence[ProgressView]:
+        """How far each is: `ID@REVISION` as an apply's targets say; without a revision: the end of the service."""
 
     async def explain(self, ref: str) -> ExplainView: ...
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 from aiohttp import web
 
 from orchestrator.api.control import Control
-from orchestrator.api.routes import Route, answer_many, query
+from orchestrator.api.routes import Route, answer, answer_many, body, query
 from orchestrator.api.streams import lines
 from orchestrator.core.errors import InvalidInput
-from orchestrator.core.views import LogEntry, RoutingView
+from orchestrator.core.views import LogEntry, RatioRequest, RoutingView
 
 
 async def ps(request: web.Request, control: Control) -> web.Response:
     return answer_many(await control.routings(request.query.get("service")))
+
+
+async def change(request: web.Request, control: Control) -> web.Response:
+    wanted = await body(request, RatioRequest)
+    return answer(await control.set_ratio(request.match_info["id"], wanted.traffic_ratio))
 
 
 async def logs(request: web.Request, control: Control) -> web.StreamResponse:
@@ -31,5 +36,6 @@ async def logs(request: web.Request, control: Control) -> web.StreamResponse:
 
 ROUTES = (
     Route("GET", "/v1/routings", "read", ps, "List routings", response=RoutingView, many=True),
+    Route("PUT", "/v1/routings/{id}", "admin", change, "Set its share of the requests", RatioRequest, RoutingView),
     Route("GET", "/v1/logs/{ref}", "read", logs, "Logs of a service or routing", response=LogEntry, many=True),
 )

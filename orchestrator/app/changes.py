@@ -12,10 +12,11 @@ from uuid import uuid4
 from orchestrator.app.parts import Parts
 from orchestrator.core import present
 from orchestrator.core.errors import Conflict, InvalidInput, NotFound
-from orchestrator.core.problems import Problem
+from orchestrator.core.pending import summary
 from orchestrator.core.spec import ServiceSpec
-from orchestrator.core.state import Attempts, Removed, Service
+from orchestrator.core.state import Attempts, Removed, Routing, Service
 from orchestrator.core.views import LaunchRequest, ServiceView
+from orchestrator.folders import Reading
 
 MOST_ROUTINGS = 1000
 
@@ -37,10 +38,12 @@ class ServiceChanges:
             marks = [r for r in self._facts.removed if r.folder == str(folder)] if set(launch) == {"folder"} else []
             for mark in marks:
                 await self._facts.unmark_removed(mark.folder, mark.model)
-            if not marks:
+            if marks:
+                await self._parts.reader.adopt(str(folder))
+            else:
                 self._refuse_taken(names)
                 for spec in reading.services:
-                    await self._create(spec, reading.digest, reading.problems, launch, folder)
+                    await self._create(spec, reading, launch, folder)
         loop.rescan()
         await loop.look_now()
         return self._view(self._find(names[0]))
@@ -54,9 +57,7 @@ class ServiceChanges:
                 text = f"cannot start {name}: the name is taken ({whose}, id {holder.id}{state})"
                 raise Conflict(text, hint="choose another with --name", code="name_taken")
 
-    async def _create(
-        self, spec: ServiceSpec, digest: str, problems: tuple[Problem, ...], launch: Mapping[str, Any], folder: Path
-    ) -> None:
+    async def _create(self, spec: ServiceSpec, reading: Reading, launch: Mapping[str, Any], folder: Path) -> None:
         service = Service(
             id=str(uuid4()),
             name=spec.name,
@@ -66,11 +67,11 @@ class ServiceChanges:
             spec=spec,
             revision_number=0,
             created_at=self._parts.clock.now(),
-            problems=problems,
-            digest=digest,
+            problems=reading.problems,
+            digest=reading.digest,
             launch=launch,
         )
-        await self._facts.put_service(service, "started by hand")
+        await self._facts.put_service(service, "started by hand", by="api", definition=reading.texts)
         await self._tell("service.added", service, "started by hand")
 
     def _folder(self, text: str) -> Path:
@@ -116,10 +117,13 @@ class ServiceChanges:
             raise InvalidInput(text, hint="use {port} in start_command, so that each gets a port of its own")
 
     async def retry(self, ref: str) -> ServiceView:
-        """Clear error and retry: read the definition again, drop the records, try now."""
+        """Clear error and retry: read the definition again, drop the records, try now. A revision that failed and was
+        rolled back by itself is tried again; one that was left by hand is not."""
         async with self._parts.loop.lock:
             service = self._find(ref)
-            cleared = replace(service, attempts=Attempts(), cleared_at=self._parts.clock.now())
+            by_hand = service.rejected is not None and service.rejected.by_hand
+            rejected = service.rejected if by_hand else None
+            cleared = replace(service, attempts=Attempts(), cleared_at=self._parts.clock.now(), rejected=rejected)
             await self._facts.put_service(cleared)
             for routing in self._facts.of(service.id):
                 if routing.failure is not None and routing.observed is None and not routing.busy:
@@ -158,7 +162,15 @@ class ServiceChanges:
             gateway_down=loop.seen.gateway_error,
             gateway_problems=loop.gateway_problems,
             numbers=numbers or {},
+            traffic=self._facts.traffic,
+            pending={p.before.id: summary(p) for p in self._parts.reader.pending if p.before is not None},
         )
+
+    async def _numbers(self, service: Service, routings: Sequence[Routing]) -> dict[str, int]:
+        """Revision hash to number. The store is asked only where an older one is among them."""
+        if all(r.revision == service.revision for r in routings):
+            return {service.revision: service.revision_number}
+        return await self._parts.store.numbers(service.id)
 
     async def _tell(self, kind: str, service: Service, cause: str) -> None:
         await self._parts.journal.emit(kind, service.name, "", cause, {})

@@ -9,10 +9,12 @@ from contextlib import aclosing
 
 from orchestrator import __version__
 from orchestrator.api.doctor import host_checks
-from orchestrator.app.changes import ServiceChanges
+from orchestrator.app.plans import PlanChanges
+from orchestrator.app.rollouts import Rollouts
 from orchestrator.core import present
 from orchestrator.core.errors import Conflict, Unavailable
-from orchestrator.core.state import Routing, RoutingStatus, Service, ServiceStatus
+from orchestrator.core.pending import change_of
+from orchestrator.core.state import Routing, RoutingStatus, ServiceStatus
 from orchestrator.core.status import is_shown, is_up, routing_status, service_status
 from orchestrator.core.views import (
     CheckView,
@@ -36,7 +38,7 @@ LATEST = 20
 """Events shown with a service."""
 
 
-class DaemonControl(ServiceChanges):
+class DaemonControl(Rollouts, PlanChanges):
     """Implements `api.control.Control`."""
 
     # --- the daemon -------------------------------------------------------------------------------------------------
@@ -68,6 +70,7 @@ class DaemonControl(ServiceChanges):
             ),
             routings=_counts(self._routing_statuses()),
             held=tuple(sorted(s.name for s in self._facts.services.values() if s.held)),
+            pending={p.wanted.name: change_of(p) for p in parts.reader.pending},
         )
 
     async def _store_trouble(self) -> str:
@@ -196,14 +199,6 @@ class DaemonControl(ServiceChanges):
         """The answer waits for it: a token that is made next must be taken, one whose key was dropped refused."""
         self._parts.loop.republish()
         await self._parts.loop.look_now()
-
-    # --- shared -----------------------------------------------------------------------------------------------------
-
-    async def _numbers(self, service: Service, routings: Sequence[Routing]) -> dict[str, int]:
-        """Revision hash to number. The store is asked only where an older one is among them."""
-        if all(r.revision == service.revision for r in routings):
-            return {service.revision: service.revision_number}
-        return await self._parts.store.numbers(service.id)
 
 
 def _counts(statuses: Sequence[str]) -> dict[str, int]:

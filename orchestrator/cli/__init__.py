@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli import daemon, run, schema, services, streams, tokens, validate
+from orchestrator.cli import apply, daemon, plan, revisions, rollouts, run, schema, services, streams, tokens, validate
 from orchestrator.cli.common import ERROR, INTERRUPTED, exit_code, with_common
 from orchestrator.cli.output import print_error
 from orchestrator.core.errors import OrchestratorError
@@ -31,12 +31,20 @@ VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
         ("ps", services.ps),
         ("describe", services.describe),
         ("explain", services.explain),
+        ("history", revisions.history),
+        ("diff", revisions.diff),
         ("logs", streams.logs),
         ("events", streams.events),
     ),
     "Change": (
+        ("plan", plan.plan),
+        ("apply", apply.apply),
         ("start", services.start),
         ("scale", services.scale),
+        ("rollback", rollouts.rollback),
+        ("promote", rollouts.promote),
+        ("abort", rollouts.abort),
+        ("ratio", rollouts.ratio),
         ("retry", services.retry),
         ("rm", services.rm),
         ("confirm-removal", services.confirm_removal),
@@ -68,7 +76,8 @@ def _root(
 ) -> None:
     """Model folders become healthy, load-balanced, token-guarded endpoints.
 
-    Exit codes: 0 ok, 1 error, 2 invalid input, 4 failed deployment, 5 timeout, 7 not authorised, 130 interrupted.
+    Exit codes: 0 ok, 1 error, 2 invalid input, 3 changes pending (plan), 4 failed deployment (rolled back), 5 timeout,
+    7 not authorised, 130 interrupted.
     """
 
 

@@ -104,6 +104,7 @@ def status_facts(view: StatusView) -> dict[str, str]:
         "state_dir": view.state_dir,
         "services": told(dict(view.services)) or "none",
         "routings": told(dict(view.routings)) or "none",
+        "pending": f"{told(dict(view.pending))} (see: orchestrator plan)" if view.pending else "",
         "held removals": ", ".join(view.held) + " (see: orchestrator confirm-removal)" if view.held else "",
     }
 

@@ -34,7 +34,7 @@ SERVICES = (
     Column("ROUTINGS", lambda s: _counts(s), right=True),
     Column("REVISION", lambda s: s.revision),
     Column("ENDPOINT", lambda s: s.endpoint),
-    Column("CAUSE", lambda s: s.held or s.cause),
+    Column("CAUSE", lambda s: s.held or (s.rollout.said if s.rollout else s.cause)),
 )
 ROUTINGS = (
     Column("ID", lambda r: r.id),
@@ -44,6 +44,7 @@ ROUTINGS = (
     Column("ADDRESS", lambda r: r.address),
     Column("AGE", lambda r: age(r.created_at), right=True),
     Column("HEALTHY FOR", lambda r: age(r.healthy_since), right=True),
+    Column("RATIO", lambda r: f"{r.traffic_ratio:g}", right=True),
     Column("CAUSE", lambda r: r.cause),
 )
 
@@ -74,7 +75,7 @@ def ps(
     common: Common,
     service: Annotated[str | None, typer.Argument(metavar="SERVICE", help="Of this one only.")] = None,
 ) -> None:
-    """List routings, of all services or of one."""
+    """List routings, of all services or of one. RATIO is the share of the requests that each gets among its like."""
     routings = ask(common, lambda client: client.routings(service))
     if common.json:
         print_json([dump(routing) for routing in routings])
@@ -99,6 +100,8 @@ def _print_detail(detail: ServiceDetail) -> None:
             "name": detail.name,
             "id": detail.id,
             "status": detail.status,
+            "rollout": detail.rollout.said if detail.rollout else "",
+            "rolled back": detail.rejected,
             "cause": detail.held or detail.cause,
             "routings": _counts(detail),
             "revision": detail.revision,
@@ -161,12 +164,15 @@ def scale(
     """
     if (count is None) != reset:
         raise InvalidInput("cannot scale: give a number or --reset", hint=f"orchestrator scale {service} 2")
-    _changed(common, ask(common, lambda client: client.scale(service, count)))
+    changed(common, ask(common, lambda client: client.scale(service, count)))
 
 
 def retry(common: Common, service: ServiceName) -> None:
-    """Clear error and retry: read the definition again, drop the failure records, try now."""
-    _changed(common, ask(common, lambda client: client.retry(service)))
+    """Clear error and retry: read the definition again, drop the failure records, try now.
+
+    A revision that failed and was rolled back by itself is tried again.
+    """
+    changed(common, ask(common, lambda client: client.retry(service)))
 
 
 def start(
@@ -209,7 +215,7 @@ def start(
         definition=definition,
         destination=destination,
     )
-    _changed(common, ask(common, lambda client: client.start(request)))
+    changed(common, ask(common, lambda client: client.start(request)))
 
 
 def rm(
@@ -251,7 +257,7 @@ def _confirm(question: str) -> None:
         raise typer.Exit(1)
 
 
-def _changed(common: Common, service: ServiceView) -> None:
+def changed(common: Common, service: ServiceView) -> None:
     if common.json:
         print_json(dump(service))
     else:

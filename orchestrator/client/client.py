@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ import aiohttp
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from orchestrator.core.errors import OrchestratorError, Unavailable
+from orchestrator.core.plan_views import ApplyRequest, ApplyView, PlanRequest, PlanView, ProgressView, TargetView
 from orchestrator.core.views import (
     CheckView,
     ConfirmedView,
@@ -24,6 +25,10 @@ from orchestrator.core.views import (
     KeyView,
     LaunchRequest,
     LogEntry,
+    RatioRequest,
+    RevisionDetail,
+    RevisionView,
+    RollbackRequest,
     RoutingView,
     ScaleRequest,
     ServiceDetail,
@@ -112,6 +117,46 @@ class Client:
 
     async def explain(self, ref: str) -> ExplainView:
         return await self._one("GET", _path("/v1/services", ref) + "/explain", ExplainView)
+
+    async def revisions(self, ref: str) -> tuple[RevisionView, ...]:
+        """Newest first."""
+        return await self._many("GET", _path("/v1/services", ref) + "/revisions", RevisionView)
+
+    async def revision(self, ref: str, number: int) -> RevisionDetail:
+        return await self._one("GET", _path("/v1/services", ref) + f"/revisions/{number}", RevisionDetail)
+
+    async def rollback(self, ref: str, number: int | None = None) -> ServiceView:
+        """`number` None: to the one before that was good."""
+        path, body = _path("/v1/services", ref) + "/rollback", RollbackRequest(revision=number)
+        return await self._one("POST", path, ServiceView, body=body)
+
+    async def promote(self, ref: str) -> ServiceView:
+        return await self._one("POST", _path("/v1/services", ref) + "/promote", ServiceView)
+
+    async def abort(self, ref: str) -> ServiceView:
+        return await self._one("POST", _path("/v1/services", ref) + "/abort", ServiceView)
+
+    async def set_ratio(self, routing_id: str, ratio: float) -> RoutingView:
+        body = RatioRequest(traffic_ratio=ratio)
+        return await self._one("PUT", _path("/v1/routings", routing_id), RoutingView, body=body)
+
+    async def plan(self, request: PlanRequest) -> PlanView:
+        return await self._one("POST", "/v1/plans", PlanView, body=request)
+
+    async def waiting(self) -> PlanView:
+        """The plan of what waits."""
+        return await self._one("GET", "/v1/plans", PlanView)
+
+    async def apply(self, request: ApplyRequest) -> ApplyView:
+        return await self._one("POST", "/v1/applies", ApplyView, body=request)
+
+    async def applied(self, targets: Sequence[TargetView]) -> tuple[ProgressView, ...]:
+        """How far each of an apply's targets is, in their order."""
+        found: list[ProgressView] = []
+        for start in range(0, len(targets), 50):  # a request's first line is bounded
+            some = "&".join(f"target={quote(f'{t.id}@{t.revision}')}" for t in targets[start : start + 50])
+            found += await self._many("GET", f"/v1/applies?{some}", ProgressView)
+        return tuple(found)
 
     async def logs(
         self, ref: str, *, follow: bool = False, tail: int | None = None, since: float | None = None

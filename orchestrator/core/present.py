@@ -41,6 +41,8 @@ class Surroundings:
     """Revision hash to its number, where known."""
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
     """Routing id to what the gateway counted."""
+    pending: Mapping[str, str] = field(default_factory=dict)
+    """Service id to what its folder asks for and is not followed."""
 
 
 def service_view(service: Service, routings: Sequence[Routing], around: Surroundings) -> ServiceView:
@@ -67,6 +69,7 @@ def service_view(service: Service, routings: Sequence[Routing], around: Surround
         folder=service.folder,
         model=service.model,
         cause=causes[0].message if causes else "",
+        pending=around.pending.get(service.id, ""),
         created_at=instant(service.created_at),
         rollout=rollout_view(service, service.rollout, routings, around) if service.rollout else None,
         rejected=rejected_line(service),

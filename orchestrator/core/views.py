@@ -105,6 +105,8 @@ class ServiceView(View):
     rollout: RolloutView | None = None
     rejected: str = ""
     """Which revision was rolled back and why, while its definition still asks for it."""
+    pending: str = ""
+    """What its folder asks for and is not followed, and what to do; empty: nothing."""
 
 
 class RoutingView(View):
@@ -248,12 +250,12 @@ class RevisionView(View):
 
 class RevisionDetail(RevisionView):
     """`spec`: what its routings are; `definition`: name of each file that it was read from to its text, and `files`:
-    path to what pre-start actions of its first routing wrote there; both without values of secrets, and empty where
-    they are not known."""
+    path to what pre-start actions of its first routing wrote there, both without values of secrets. An empty
+    definition, and files that are None: not known."""
 
     spec: Mapping[str, Any] = Field(default_factory=dict)
     definition: Mapping[str, str] = Field(default_factory=dict)
-    files: Mapping[str, str] = Field(default_factory=dict)
+    files: Mapping[str, str] | None = None
 
 
 class RollbackRequest(Request):
@@ -341,6 +343,8 @@ class StatusView(View):
     routings: Mapping[str, int] = Field(default_factory=dict)
     held: tuple[str, ...] = ()
     """Services whose removal waits for confirmation."""
+    pending: Mapping[str, str] = Field(default_factory=dict)
+    """Services, also new ones, of which a change waits for `orchestrator apply`, to what kind of change it is."""
 
 
 class CheckView(View):

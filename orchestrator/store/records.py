@@ -43,5 +43,5 @@ class Texts:
 
     definition: Mapping[str, str]
     """Name of the definition's file, and of the one beside it, to its text; empty: not known."""
-    files: Mapping[str, str]
-    """Path to the text that pre-start actions of its first routing wrote there."""
+    files: Mapping[str, str] | None
+    """Path to the text that pre-start actions of its first routing wrote there; None: none has started."""

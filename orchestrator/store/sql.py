@@ -167,7 +167,7 @@ def texts_of(connection: Connection, service_id: str, number: int) -> Texts | No
     row = connection.execute(select(revisions.c.definition, revisions.c.files).where(one)).first()
     if row is None:
         return None
-    return Texts(codec.TEXTS.decode(row.definition), codec.TEXTS.decode(row.files or "{}"))
+    return Texts(codec.TEXTS.decode(row.definition), None if row.files is None else codec.TEXTS.decode(row.files))
 
 
 def forget_stray_revisions(connection: Connection) -> None:

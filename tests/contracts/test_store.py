@@ -254,9 +254,9 @@ async def test_a_revision_is_a_record_that_nothing_changes(store: Store) -> None
         (1, first.revision, "created", 0.0, first, "folder watch"),
     ]
     assert await store.numbers("s1") == {first.revision: 3, second.revision: 2}
-    assert await store.texts("s1", 1) == Texts(texts, {})
-    assert await store.texts("s1", 2) == Texts({}, {})
-    assert await store.texts("s1", 3) == Texts(texts, {}), "it is read from what the equal one was read from"
+    assert await store.texts("s1", 1) == Texts(texts, None)
+    assert await store.texts("s1", 2) == Texts({}, None)
+    assert await store.texts("s1", 3) == Texts(texts, None), "it is read from what the equal one was read from"
     assert await store.texts("s1", 4) is None
     await store.delete_service("s1")
     assert await store.revisions("s1") == []
@@ -273,7 +273,7 @@ async def test_only_the_first_routing_says_what_a_revision_ran_and_wrote(store: 
     await store.set_ran("s9", second.revision, "sha256:4", {})
     assert [r.image for r in await store.revisions("s1")] == ["sha256:1", "", ""]
     files = [texts.files for n in (3, 2, 1) if (texts := await store.texts("s1", n))]
-    assert files == [{"/x": "\N{SNOWMAN}"}, {}, {}], "the newest of those that are equal is the one that runs"
+    assert files == [{"/x": "\N{SNOWMAN}"}, {}, None], "the newest of those that are equal is the one that runs"
 
 
 async def test_an_outcome_keeps_the_time_when_it_was_first_told(store: Store) -> None:
@@ -320,7 +320,7 @@ async def test_a_store_of_the_version_before_is_taken_over(tmp_path: Path) -> No
         (1, "4202a40aee36", 1.5, first.routing, "", "", ""),
     ]
     assert [r.routing.revision for r in await store.revisions("s1")] == ["26f1fb376fbe", "4202a40aee36"]
-    assert await store.texts("s1", 2) == Texts({}, {})
+    assert await store.texts("s1", 2) == Texts({}, None)
     assert await store.add_revision("s1", first.routing, "changed back", 9.0) == 3
     await store.close()
 

@@ -18,6 +18,8 @@ from orchestrator.core.views import (
     KeyView,
     LaunchRequest,
     LogEntry,
+    RevisionDetail,
+    RevisionView,
     RoutingView,
     ServiceDetail,
     ServiceView,
@@ -54,6 +56,30 @@ ROUTING = RoutingView(
     created_at=instant(1_700_000_000),
     healthy_since=instant(1_700_000_001),
 )
+SPEC = {
+    "model_name": "echo",
+    "model_folder": "/srv/models/echo",
+    "model_path": "/models",
+    "model_mount": "/models",
+    "port": 8000,
+    "environ": {"KEY": "***"},
+}
+"""Of the revision that runs; the one before it had another image and no KEY."""
+
+
+def revision(number: int, state: str, outcome: str = "", **more: object) -> RevisionDetail:
+    told = {"at": instant(1_700_000_000 + number), "cause": "its definition changed", "by": "folder watch", **more}
+    spec = {**SPEC, "image": f"i:{number}"} if number > 1 else {**SPEC, "image": "i:1", "environ": {}}
+    texts = {"definition": {"model-definition.yml": f"models:\n- {number}\n"}, "files": {"/x": f"{number}\x1b[2J"}}
+    view = {"number": number, "revision": f"{number:012x}", "state": state, "outcome": outcome or state}
+    return RevisionDetail.model_validate({**view, "spec": spec, **texts, **told})
+
+
+REVISIONS = (
+    revision(3, "serving", what="image i:2 → i:3"),
+    revision(2, "rolled back", "rolled back: it ended with exit code 1", files=None),
+    revision(1, "good", by="", definition={}),
+)
 TOKEN = TokenView(id="t1", service="echo", name="laptop", expires_at=instant(4_000_000_000))
 
 
@@ -62,6 +88,8 @@ class SmallControl:
         self.asked: list[tuple[object, ...]] = []
         self.raises: Exception | None = None
         self.service_view = ECHO
+        self.later: list[ServiceView] = []
+        """What `service` shows next, one a call; the last stays."""
         self.log: list[str] = ["first", "second \N{SNOWMAN}"]
         self.log_raises: Exception | None = None
         self.verdict: str = "passed"
@@ -102,7 +130,10 @@ class SmallControl:
     async def service(self, ref: str) -> ServiceDetail:
         self._note("service", ref)
         known = self._known(ref)
-        return ServiceDetail(**known.model_dump(), routings=(ROUTING,), spec={"port": 8000, "environ": {"KEY": "***"}})
+        if self.later:
+            self.service_view = known = self.later.pop(0)
+        spec = {"name": "echo", "model_name": "echo", "routing": SPEC}
+        return ServiceDetail(**known.model_dump(), routings=(ROUTING,), spec=spec, revision_number=3)
 
     async def routings(self, service: str | None) -> Sequence[RoutingView]:
         self._note("routings", service)
@@ -129,6 +160,35 @@ class SmallControl:
     async def confirm_removal(self, ref: str | None) -> Sequence[str]:
         self._note("confirm_removal", ref)
         return [ref or "echo"]
+
+    async def revisions(self, ref: str) -> Sequence[RevisionView]:
+        self._note("revisions", ref)
+        self._known(ref)
+        return [RevisionView.model_validate(dict(one)) for one in REVISIONS]
+
+    async def revision(self, ref: str, number: int) -> RevisionDetail:
+        self._note("revision", ref, number)
+        self._known(ref)
+        found = next((one for one in REVISIONS if one.number == number), None)
+        if found is None:
+            raise NotFound(f"echo has no revision {number}", hint="known are 3, 2, 1")
+        return found
+
+    async def rollback(self, ref: str, number: int | None) -> ServiceView:
+        self._note("rollback", ref, number)
+        return self._known(ref)
+
+    async def promote(self, ref: str) -> ServiceView:
+        self._note("promote", ref)
+        return self._known(ref)
+
+    async def abort(self, ref: str) -> ServiceView:
+        self._note("abort", ref)
+        return self._known(ref)
+
+    async def set_ratio(self, routing_id: str, ratio: float) -> RoutingView:
+        self._note("set_ratio", routing_id, ratio)
+        return ROUTING.model_copy(update={"traffic_ratio": ratio})
 
     async def explain(self, ref: str) -> ExplainView:
         self._note("explain", ref)

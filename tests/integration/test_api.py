@@ -10,7 +10,7 @@ from contextlib import aclosing, suppress
 import aiohttp
 import pytest
 from aiohttp import web
-from small_control import ECHO, ROUTING, TOKEN, SmallControl
+from small_control import ECHO, REVISIONS, ROUTING, TOKEN, SmallControl
 
 from orchestrator.api.app import ROUTES, build_app, serve
 from orchestrator.api.metrics import Metrics
@@ -68,7 +68,7 @@ async def raw(url: str) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def example(route: Route) -> str:
-    return route.path.replace("{ref}", "echo").replace("{id}", "t1").replace("{kid}", "k1")
+    return route.path.replace("{ref}", "echo").replace("{id}", "t1").replace("{kid}", "k1").replace("{number}", "3")
 
 
 # --- access ---------------------------------------------------------------------------------------------------------
@@ -121,6 +121,12 @@ CALLS: list[tuple[Callable[[Client], Awaitable[object]], tuple[object, ...] | No
     (lambda c: c.scale("echo", 0), ("scale", "echo", 0), ECHO),
     (lambda c: c.scale("echo", None), ("scale", "echo", None), ECHO),
     (lambda c: c.retry("echo"), ("retry", "echo"), ECHO),
+    (lambda c: c.revision("echo", 2), ("revision", "echo", 2), REVISIONS[1]),
+    (lambda c: c.rollback("echo"), ("rollback", "echo", None), ECHO),
+    (lambda c: c.rollback("echo", 2), ("rollback", "echo", 2), ECHO),
+    (lambda c: c.promote("echo"), ("promote", "echo"), ECHO),
+    (lambda c: c.abort("echo"), ("abort", "echo"), ECHO),
+    (lambda c: c.set_ratio("r1", 0.5), ("set_ratio", "r1", 0.5), ROUTING.model_copy(update={"traffic_ratio": 0.5})),
     (lambda c: c.confirm_removal(), ("confirm_removal", None), ("echo",)),
     (lambda c: c.confirm_removal("x"), ("confirm_removal", "x"), ("x",)),
     (lambda c: c.tokens("echo"), ("tokens", "echo"), (TOKEN,)),
@@ -142,6 +148,8 @@ async def test_answers_keep_their_types(client: Client) -> None:
     assert (await client.status()).uptime == 12.5
     assert (await client.service("echo")).routings == (ROUTING,)
     assert (await client.explain("echo")).causes[0].log_tail == ("boom\x1b[2J",)
+    assert [one.number for one in await client.revisions("echo")] == [3, 2, 1]
+    assert (await client.revision("echo", 2)).files is None
     assert [check.state for check in await client.doctor()] == ["fail"]
 
 

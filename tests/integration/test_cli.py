@@ -22,9 +22,9 @@ from small_control import ECHO, SmallControl
 
 from orchestrator.api.app import build_app, serve
 from orchestrator.api.middlewares import admin_token
-from orchestrator.cli import main
+from orchestrator.cli import main, rollouts
 from orchestrator.core.errors import InvalidInput, RuntimeFailure, Unavailable
-from orchestrator.core.views import LaunchRequest, TokenRequest, TryRequest
+from orchestrator.core.views import LaunchRequest, RolloutView, TokenRequest, TryRequest
 
 ADMIN = "the-admin-token"
 
@@ -95,13 +95,21 @@ KEYS = {
     "token create echo": "id token service name expires_at",
     "token ls": "id service name expires_at revoked_at last_used_at",
     "explain echo": "service status causes",
+    "history echo": "number revision at what cause by state outcome outcome_at image",
+    "history echo 2": "number spec definition files",
+    "history echo --show": "number spec definition files",
+    "diff echo": "service before after fields texts",
+    "rollback echo": "id name status revision rollout rejected",
+    "promote echo": "id name status revision rollout rejected",
+    "abort echo": "id name status revision rollout rejected",
+    "ratio r1 2": "id service traffic_ratio",
     "describe echo": "id name spec routings events problems endpoints",
     "status": "version runtime uptime gateway store observed_ok",
     "doctor": "name state message hint",
     "scale echo 2": "id name desired_routing_count override_desired desired_in_file",
     "rm echo --yes": "removed",
 }
-ARRAYS = {"ls", "ps", "ps echo", "token ls", "doctor"}
+ARRAYS = {"ls", "ps", "ps echo", "token ls", "doctor", "history echo"}
 
 
 @pytest.mark.parametrize("command", KEYS)
@@ -154,6 +162,16 @@ def test_after_the_verb_wins(cli: Cli) -> None:
         (("scale", "echo", "2", "--reset"), 2),
         (("scale", "echo", "many"), 2),
         (("scale", "echo", "-1"), 2),
+        (("history", "nobody"), 1),
+        (("history", "echo", "7"), 1),
+        (("history", "echo", "0"), 2),
+        (("diff", "echo", "1", "7"), 1),
+        (("diff", "echo", "1", "1"), 0),
+        (("rollback", "echo", "x"), 2),
+        (("rollback", "nobody"), 1),
+        (("rollback", "echo", "--wait"), 0),
+        (("ratio", "r1", "1001"), 2),
+        (("ratio", "r1", "nan"), 2),
         (("nonsense",), 2),
         (("ls", "--nonsense"), 2),
         (("start", "/m", "--env", "NOVALUE"), 2),
@@ -199,6 +217,13 @@ def test_an_expected_error_is_two_lines_and_no_traceback(
         ("scale echo 0", ("scale", "echo", 0)),
         ("scale echo --reset", ("scale", "echo", None)),
         ("retry echo", ("retry", "echo")),
+        ("history ECHO", ("revisions", "ECHO")),
+        ("history echo 2", ("revision", "echo", 2)),
+        ("rollback echo", ("rollback", "echo", None)),
+        ("rollback echo 2", ("rollback", "echo", 2)),
+        ("promote echo", ("promote", "echo")),
+        ("abort echo", ("abort", "echo")),
+        ("ratio r1 0.5", ("set_ratio", "r1", 0.5)),
         ("rm echo -y", ("remove", "echo")),
         ("confirm-removal echo --yes", ("confirm_removal", "echo")),
         ("token revoke t1 --now", ("token_revoke", "t1", True)),
@@ -259,6 +284,80 @@ def test_an_override_says_what_the_file_says(cli: Cli, control: SmallControl) ->
     assert "1/3 (file says 1)" in cli("ls")[1]
 
 
+ROLLOUT = RolloutView(
+    revision=4, strategy="canary", phase="judging", said="revision 4 (canary): step 2 of 3, 25 % of the requests"
+)
+UNDER_WAY = ECHO.model_copy(update={"rollout": ROLLOUT, "rejected": "revision 3 was rolled back: it ended"})
+
+
+def test_a_rollout_under_way_is_one_plain_line(cli: Cli, control: SmallControl) -> None:
+    control.service_view = UNDER_WAY
+    assert cli("ls")[1].splitlines()[1].endswith("  " + ROLLOUT.said)
+    told = cli("describe", "echo")[1].splitlines()
+    assert [line.split(":", 1)[1].strip() for line in told if line.startswith(("rollout:", "rolled back:"))] == [
+        ROLLOUT.said,
+        UNDER_WAY.rejected,
+    ]
+
+
+def test_a_history_is_newest_first_with_what_became_of_each(cli: Cli) -> None:
+    lines = [" ".join(line.split()) for line in cli("history", "echo")[1].splitlines()]
+    assert lines[0] == "REVISION AGE WHAT CAUSE OUTCOME"
+    assert lines[1].endswith("image i:2 → i:3 folder watch: its definition changed serving")
+    assert [line.split()[0] for line in lines[1:]] == ["3", "2", "1"]
+    assert lines[2].endswith("rolled back: it ended with exit code 1")
+
+
+def test_one_revision_shows_its_texts_and_nothing_in_them_steers_the_terminal(cli: Cli) -> None:
+    out = cli("history", "echo", "3")[1]
+    assert "as read from model-definition.yml:\n  models:\n  - 3\n" in out
+    assert "written to /x:\n  3\N{REPLACEMENT CHARACTER}[2J\n" in out
+    assert "image: i:3" in out
+    assert "\x1b" not in out
+
+
+DIFFS = {
+    "the running one and the one before": ([], 2, 3, ["deployment.image"], ["model-definition.yml"]),
+    "to the running one": (["1"], 1, 3, ["deployment.image", "deployment.environ.KEY"], ["/x"]),
+    "the other way": (["3", "1"], 3, 1, ["deployment.image", "deployment.environ.KEY"], ["/x"]),
+    "with itself": (["3", "3"], 3, 3, [], []),
+}
+
+
+@pytest.mark.parametrize("name", DIFFS)
+def test_a_diff_has_fields_and_the_texts_that_both_know(name: str, cli: Cli) -> None:
+    args, before, after, paths, texts = DIFFS[name]
+    told = json.loads(cli("diff", "echo", *args, "-o", "json")[1])
+    assert (told["before"], told["after"]) == (before, after)
+    assert [field["path"] for field in told["fields"]] == paths
+    assert [text["name"] for text in told["texts"]] == texts
+
+
+def test_a_diff_reads_as_a_diff(cli: Cli) -> None:
+    out = cli("diff", "echo", "2", "3")[1]
+    assert "echo: revision 2 to revision 3\n  deployment.image: i:2 → i:3  [rolling]\n" in out
+    assert "--- model-definition.yml (revision 2)\n+++ model-definition.yml (revision 3)\n" in out
+    assert "\n-- 2\n+- 3\n" in out
+    assert "nothing differs" in cli("diff", "echo", "3", "3")[1]
+
+
+AFTERWARDS = {
+    "it arrives": ([UNDER_WAY, UNDER_WAY, ECHO], 0),
+    "another revision takes over": ([UNDER_WAY, ECHO.model_copy(update={"revision": "5"})], 4),
+    "it takes too long": ([UNDER_WAY], 5),
+}
+
+
+@pytest.mark.parametrize("name", AFTERWARDS)
+def test_a_rollback_is_waited_for_to_its_end(
+    name: str, cli: Cli, control: SmallControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollouts, "LOOK_EVERY", 0.01)
+    views, code = AFTERWARDS[name]
+    control.later = [view.model_copy() for view in views]
+    assert cli("rollback", "echo", "--wait", "--timeout", "0.3" if code == 5 else "20")[0] == code
+
+
 def test_a_token_alone_goes_to_standard_output(cli: Cli) -> None:
     code, out, err = cli("token", "create", "echo")
     assert (code, out) == (0, "secret-text\n")
@@ -284,6 +383,12 @@ def test_every_verb_has_help(cli: Cli) -> None:
         "logs",
         "events",
         "explain",
+        "history",
+        "diff",
+        "rollback",
+        "promote",
+        "abort",
+        "ratio",
         "scale",
         "retry",
         "start",
