@@ -108,6 +108,8 @@ def _not_before(service: Service, revision: str, routings: Sequence[Routing]) ->
 
 def _start_cause(fleet: Fleet, revision: str) -> str:
     service, routings = fleet.service, fleet.routings
+    if service.rollout is not None and service.rollout.phase == "returning":
+        return "the last good revision is wanted again"
     takes_over = service.rollout is not None or any(r.revision != revision and is_live(r) for r in routings)
     if revision == service.revision and takes_over:
         return f"revision {service.revision_number} takes over"

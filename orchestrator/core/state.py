@@ -293,6 +293,8 @@ class World:
     """Ids of services whose routings cannot run side by side (a fixed port in a shared port space)."""
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
     """Routing id to what it has answered, over all workers of the gateway."""
+    since: float = 0.0
+    """When this daemon began to look. While none did no deadline can be held against a routing or a rollout."""
 
 
 # --- tokens ---------------------------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ def _overdue(look: Look, fleet: Fleet, rollout: Rollout) -> str:
     if rollout.phase != "replacing":
         return ""
     limit = update.progress_deadline or fleet.service.spec.start_timeout + update.min_ready
-    end = rollout.progress_at + limit
+    end = max(rollout.progress_at, look.world.since) + limit
     if look.now < end:
         look.wake(end)
         return ""

@@ -9,6 +9,9 @@ from orchestrator.core.look import DRAIN_LOOK, Look
 from orchestrator.core.operations import Fail, Forget, Stop
 from orchestrator.core.state import Failure, Routing, Service
 
+FIRST_PROBES = 5.0
+"""Seconds after its start within which a daemon has seen how its routings are now."""
+
 
 def tend(look: Look, service: Service, routing: Routing) -> bool:
     """What this routing needs by itself; True: it no longer counts."""
@@ -81,15 +84,15 @@ def _exit(routing: Routing, now: float) -> Failure:
 
 def _overdue(look: Look, service: Service, routing: Routing) -> Failure | None:
     """Never HEALTHY within start_timeout, or UNHEALTHY for longer than unhealthy_timeout."""
-    spec, probe = service.spec, routing.probe
+    spec, probe, probed = service.spec, routing.probe, look.world.since + FIRST_PROBES
     if not probe.passed_once:
-        end = (routing.unit_created_at or routing.created_at) + spec.start_timeout
+        end = max((routing.unit_created_at or routing.created_at) + spec.start_timeout, probed)
         if look.now >= end:
             text = f"not HEALTHY within {spec.start_timeout:g} s: {probe.last_message or 'no probe has ended'}"
             return Failure("start_timeout", text, look.now)
         look.wake(end)
     elif probe.unhealthy_since is not None:
-        end = probe.unhealthy_since + spec.unhealthy_timeout
+        end = max(probe.unhealthy_since + spec.unhealthy_timeout, probed)
         if look.now >= end:
             return Failure("unhealthy", f"UNHEALTHY for {spec.unhealthy_timeout:g} s: {probe.last_message}", look.now)
         look.wake(end)

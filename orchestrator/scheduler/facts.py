@@ -22,6 +22,7 @@ class Facts:
     ) -> None:
         self._store = store
         self._clock = clock
+        self._began = clock.now()
         self._groups = groups
         self._shared_ports = shared_ports
         self._needs_image = needs_image
@@ -62,6 +63,7 @@ class Facts:
             refused=dict.fromkeys(imageless, "no image"),
             exclusive=frozenset(exclusive),
             traffic=self.traffic,
+            since=self._began,
         )
 
     def of(self, service_id: str) -> list[Routing]:

@@ -91,6 +91,14 @@ LOOKS = {
         world(BEGINS, routings=(routing(ECHO, "a"),)),
         "advance echo to replacing (revision 2 takes over (rolling))\nstart echo NEW (revision 2 takes over)",
     ),
+    "its deadline passed while no daemon was there: it is probed first": (
+        replace(world(ECHO, routings=(routing(ECHO, "a", "loading", NOW - 9999),)), since=NOW - 1),
+        "",
+    ),
+    "so is one that was UNHEALTHY": (
+        replace(world(ECHO, routings=(routing(ECHO, "a", "unhealthy", NOW - 9999),)), since=NOW - 1),
+        "",
+    ),
     "a new revision starts beside the old": (
         world(NEW, routings=(routing(ECHO, "a"),)),
         "start echo NEW (revision 2 takes over)",

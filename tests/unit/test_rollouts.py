@@ -248,6 +248,15 @@ def test_stories(request: pytest.FixtureRequest) -> None:
     assert told == golden.read_text()
 
 
+def test_no_deadline_passes_while_there_is_no_daemon() -> None:
+    told = STORIES["more than there is: nothing is given up for it"]()
+    told.tell("wait echo")
+    told.now += 1000.0
+    told.world = replace(told.world, since=told.now)
+    told.look()
+    assert not any("roll back" in line for line in told.told)
+
+
 # --- what holds in every rollout ------------------------------------------------------------------------------------
 
 UPDATES = st.builds(
