@@ -1,0 +1,202 @@
+"""A service that changes while it is asked: its model, its clients, and what must have held for each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from harness import Daemon, echo, until
+from streams import Cut, Streams
+from traffic import Load
+
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.views import EventView, ServiceDetail
+
+GRACE = 1.0
+"""Seconds; `stop_grace` of the services here."""
+EARLY = 0.15
+"""Seconds by which the clocks of a drain, of its event and of a client may differ."""
+MODEL = """
+import os, sys, time
+import server
+
+FAULT, _, AMOUNT = os.environ.get("FAULT", "").partition(":")
+ROUTING = os.environ["ORCHESTRATOR_ROUTING"]
+if FAULT == "exit":
+    sys.exit("there are no weights")
+if FAULT == "late":
+    time.sleep(float(AMOUNT))
+
+class Model(server.Echo):
+    asked, first = 0, 0.0
+
+    def end_headers(self):
+        self.send_header("X-Routing", ROUTING)
+        super().end_headers()
+
+    def reply(self, value, status=200):
+        if self.path == "/health":
+            asked = Model.first and time.monotonic() - Model.first
+            return super().reply(value, 500 if FAULT == "health" or FAULT == "sick" and asked > float(AMOUNT) else 200)
+        Model.asked += 1
+        Model.first = Model.first or time.monotonic()
+        if FAULT == "slow":
+            time.sleep(float(AMOUNT))
+        if FAULT == "errors" and not Model.asked % int(AMOUNT):
+            return super().reply({"injected": ROUTING}, 500)
+        super().reply(value, status)
+
+server.Echo = Model
+server.main()
+"""
+"""FAULT: `exit` at once; `health` 500 from the first probe on; `sick:S`, the same S seconds after its first request;
+`errors:N`, each Nth answer is 500; `slow:S`; `late:S`, it listens only after S seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A change as it went: its events, and the service at its end."""
+
+    events: Sequence[EventView]
+    service: ServiceDetail
+
+    def of(self, kind: str) -> list[EventView]:
+        return [e for e in self.events if e.kind == kind]
+
+    @property
+    def seconds(self) -> float:
+        """From the beginning of the rollout to its end."""
+        at = [e.time.timestamp() for e in self.events if e.kind in ("rollout.started", "rollout.finished")]
+        return at[-1] - at[0]
+
+
+class Changing:
+    """`async with Changing(daemon, count=3, update={…}) as service:` serves it, under load, with streams open."""
+
+    def __init__(
+        self, daemon: Daemon, *, count: int = 1, update: Mapping[str, Any], streams: int = 50, **deployment: Any
+    ) -> None:
+        self.daemon, self.update = daemon, dict(update)
+        self._count, self._streams, self._deployment = count, streams, deployment
+        self.version = 0
+        self.load: Load
+        self.streams: Streams
+        self._stack = AsyncExitStack()
+
+    def definition(self, **environ: str) -> dict[str, Any]:
+        asked = {"desired_routing_count": self._count, "stop_grace": GRACE, "update": self.update, **self._deployment}
+        environ = {"VERSION": str(self.version), **environ}
+        command = ["python", "/models/model.py", "--port", "{port}"]
+        return echo("echo", start_command=command, deployment={**asked, "environ": environ})
+
+    async def __aenter__(self) -> Changing:
+        self.daemon.drop("echo", self.definition(), {"model.py": MODEL})
+        await self.daemon.settled("echo", self._count)
+        url, header = self.daemon.endpoint("echo"), await self.daemon.header("echo")
+        self.load = await self._stack.enter_async_context(Load(url, header, rate=200, timeout=30))
+        if self._streams:
+            self.streams = await self._stack.enter_async_context(Streams(url, header, count=self._streams))
+            await until(lambda: self.streams.ended, what="streams are open")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    # --- changes
+
+    async def last(self) -> int:
+        return max(e.seq for e in await self.daemon.events())
+
+    def edit(self, **environ: str) -> None:
+        """A new revision: its number in VERSION, and whatever else."""
+        self.version += 1
+        self.daemon.edit("echo", self.definition(**environ))
+
+    async def change(self, end: str = "rollout.finished", **environ: str) -> Seen:
+        """A new revision, to the end of its rollout."""
+        began = await self.last()
+        self.edit(**environ)
+        return await self.ended(began, end)
+
+    async def ended(self, began: int, end: str = "rollout.finished", deadline: float = 40) -> Seen:
+        """Once an event `end` came after `began`, no rollout is under way and all is settled."""
+
+        async def look() -> Seen | None:
+            events = await self.daemon.client.events(after=began, service="echo", limit=1000)
+            assert end in [e.kind for e in events], [(e.kind, e.cause) for e in events]
+            service = await self.daemon.settled("echo", deadline=0)
+            assert service.rollout is None, service.rollout
+            return Seen(events, service)
+
+        return await until(look, deadline, what=f"the rollout ends with {end}")  # type: ignore[return-value]
+
+    async def killed(
+        self,
+        act: Callable[[], Awaitable[object] | None],
+        most: int,
+        chance: random.Random,
+        end: str = "rollout.finished",
+    ) -> str:
+        """Do it, and `kill -9` the daemon a moment after some of the `most` events that it brings, or a second later;
+        start it again, and wait for the end. The last event before."""
+        began, last, count = await self.last(), "", chance.randint(1, most)
+        doing = asyncio.ensure_future(_done(act))
+        with suppress(TimeoutError):
+            async with (
+                asyncio.timeout(3),
+                aclosing(self.daemon.client.follow_events(after=began, service="echo")) as told,
+            ):
+                async for event in told:
+                    last, count = f"{event.kind}: {event.cause}", count - 1
+                    if not count:
+                        break
+        await asyncio.sleep(chance.random() * 0.05)
+        await self.daemon.kill()
+        await doing
+        await self.daemon.start()
+        await self.ended(began, end)
+        return last
+
+    # --- what must have held
+
+    async def check(self, what: str) -> None:
+        """No request failed, and each stream ended by itself, or when its routing's grace was over."""
+        assert not self.load.failures, f"{what}: {self.load}"
+        assert self.load.answered, what
+        drains = {e.routing: e.time.timestamp() for e in await self.daemon.events("routing.draining")}
+        early = [cut for cut in self.streams.cuts if not cut.routing or cut.ended < _grace_of(cut, drains)]
+        assert not early, f"{what}: {len(early)} of {self.streams.ended + len(self.streams.cuts)} were cut: {early[:3]}"
+        assert self.streams.ended, what
+
+    async def serves(self, version: int) -> ServiceDetail:
+        """All of it is what version `version` says, and nothing else of it runs."""
+        service = await self.daemon.settled("echo")
+        assert service.spec["routing"]["environ"]["VERSION"] == str(version), service.spec["routing"]["environ"]
+        models = [line for line in self.daemon.processes().values() if "model.py" in line]
+        assert len(models) == service.desired_routing_count, models
+        return service
+
+    async def went_back(self, version: int, cause: str) -> None:
+        """The newest revision was rolled back for `cause`, and version `version` serves; what was tried is kept."""
+        service = await self.serves(version)
+        assert cause in service.rejected, service.rejected
+        told = await self.daemon.client.explain("echo")
+        assert any(c.code == "rolled_back" and cause in c.message for c in told.causes), told
+
+
+async def _done(act: Callable[[], Awaitable[object] | None]) -> None:
+    """A call of the API may be cut off by the kill: what counts is what had been told before."""
+    with suppress(OrchestratorError):
+        if (awaited := act()) is not None:
+            await awaited
+
+
+def _grace_of(cut: Cut, drains: Mapping[str, float]) -> float:
+    return drains.get(cut.routing, float("inf")) + GRACE - EARLY
