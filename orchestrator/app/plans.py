@@ -155,6 +155,7 @@ class PlanChanges(ServiceChanges):
             disk=await asyncio.to_thread(_free, (parts.settings.state_dir, Path(parts.info.detail.get("folder", "")))),
             images=await self._images({image for image in wanted if image}),
             pull=parts.settings.docker.pull,
+            hold_seconds=parts.settings.gateway.hold_seconds,
             ports=await asyncio.to_thread(refused, host, [port for port in ports if port is not None], ()),
         )
 
@@ -218,8 +219,8 @@ def _service_plan(pending: Pending, found: Preview) -> ServicePlan:
         operations=found.operations,
         fits=found.fits,
         lacks=found.lacks,
-        downtime=found.downtime,
-        downtime_seconds=found.seconds,
+        downtime=found.downtime.text,
+        downtime_seconds=found.downtime.seconds,
         notes=found.notes,
         why=summary(pending),
         revision=found.service.revision_number,

@@ -25,6 +25,8 @@ class Host:
     pull: Literal["missing", "always", "never"] = "missing"
     ports: Mapping[int, str] = field(default_factory=dict)
     """Ports that cannot be listened on, to who has them."""
+    hold_seconds: float = 60.0
+    """So long requests wait at the gateway at most."""
 
 
 def lacks(pending: Pending, others: Iterable[Service], host: Host) -> tuple[str, ...]:

@@ -11,14 +11,13 @@ from orchestrator.core.operations import (
     Drain,
     Fail,
     ForgetService,
-    Operation,
     RollBack,
     StartRouting,
     Switch,
     Wait,
 )
 from orchestrator.core.simulation import MADE_UP, Moment
-from orchestrator.core.state import Rollout, Service, World
+from orchestrator.core.state import Rollout, Routing, Service
 from orchestrator.core.status import is_live
 
 
@@ -33,47 +32,43 @@ class Narration:
     _told: Rollout | None = None
 
     def tell(self, moments: Iterable[Moment]) -> tuple[str, ...]:
-        before: World | None = None
+        """`moments`: of the service."""
         for moment in moments:
-            if moment.promoted == self.service.id:
-                self.lines.append(f"wait for `orchestrator promote {self.service.name}`")
-            elif moment.operation is not None and before is not None:
-                line = self._line(moment.operation, before, moment.world)
-                self.lines += [line] if line else []
-            before = moment.world
+            if line := self._line(moment):
+                self.lines.append(line)
         return tuple(self.lines)
 
-    def _line(self, operation: Operation, before: World, after: World) -> str:
-        match operation:
-            case StartRouting(service=ident, revision=revision) if ident == self.service.id:
-                return self._start(revision, after)
-            case Wait(service=ident, revision=revision, cause=cause) if ident == self.service.id:
+    def _line(self, moment: Moment) -> str:
+        match moment.operation:
+            case None:
+                return f"wait for `orchestrator promote {self.service.name}`" if moment.promoted else ""
+            case StartRouting(revision=revision):
+                return self._start(revision, moment)
+            case Wait(revision=revision, cause=cause):
                 return self._wait(revision, cause)
-            case Drain(routing=ident, cause=cause) if self._is_mine(ident, before):
-                return f"drain and end {self._name(ident, before)}: {cause}"
-            case Fail(routing=ident, cause=cause) if self._is_mine(ident, before):
-                return f"give up {self._name(ident, before)}: {cause}"
-            case Advance(service=ident, rollout=rollout, cause=cause) if ident == self.service.id:
+            case Drain(cause=cause):
+                return f"drain and end {self._name(moment.routing)}: {cause}"
+            case Fail(cause=cause):
+                return f"give up {self._name(moment.routing)}: {cause}"
+            case Advance(rollout=rollout, cause=cause):
                 return self._advance(rollout, cause)
-            case Switch(service=ident, side=side) if ident == self.service.id:
-                number = self._number(after.services[ident].revision)
-                return f"switch all requests at once to revision {number} ({side})"
-            case RollBack(service=ident, cause=cause) if ident == self.service.id:
+            case Switch(rollout=rollout, side=side):
+                return f"switch all requests at once to revision {self._number(rollout.revision)} ({side})"
+            case RollBack(cause=cause):
                 return f"roll back: {cause}"
-            case Accept(service=ident) if ident == self.service.id:
-                return f"revision {self._number(before.services[ident].revision)} counts as good"
-            case ForgetService(service=ident) if ident == self.service.id:
+            case Accept():
+                assert moment.service is not None
+                return f"revision {self._number(moment.service.revision)} counts as good"
+            case ForgetService():
                 return "forget the service"
             case _:
                 return ""
 
-    def _start(self, revision: str, after: World) -> str:
-        number = self._number(revision)
-        there = sum(
-            is_live(r) for r in after.routings.values() if self._is_mine(r.id, after) and r.revision == revision
-        )
-        wanted = max(there, after.services[self.service.id].desired)
-        return f"start routing {there} of {wanted} on revision {number}"
+    def _start(self, revision: str, moment: Moment) -> str:
+        started = [r for r in moment.routings.values() if is_live(r) and r.reservation is not None]
+        there = sum(r.revision == revision for r in started)
+        wanted = max(there, self.service.desired)
+        return f"start routing {there} of {wanted} on revision {self._number(revision)}"
 
     def _wait(self, revision: str, cause: str) -> str:
         """The same lack is told once."""
@@ -112,13 +107,10 @@ class Narration:
     def _number(self, revision: str) -> str:
         return str(self.numbers.get(revision, revision))
 
-    def _is_mine(self, ident: str, world: World) -> bool:
-        return ident in world.routings and world.routings[ident].service_id == self.service.id
-
-    def _name(self, ident: str, world: World) -> str:
-        routing = world.routings[ident]
+    def _name(self, routing: Routing | None) -> str:
+        assert routing is not None
         number = self._number(routing.revision)
         if routing.reservation is None:
             return f"the routing of revision {number} that waits"
-        is_new = ident.startswith(MADE_UP)
-        return f"a routing of revision {number}" if is_new else f"routing {ident} of revision {number}"
+        is_new = routing.id.startswith(MADE_UP)
+        return f"a routing of revision {number}" if is_new else f"routing {routing.id} of revision {number}"

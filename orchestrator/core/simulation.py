@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar, assert_never
+from typing import assert_never
 
 from orchestrator.core import backoff
 from orchestrator.core.operations import (
@@ -29,11 +29,10 @@ from orchestrator.core.operations import (
 )
 from orchestrator.core.plan import plan
 from orchestrator.core.rollout import changed
-from orchestrator.core.routes import Traffic
+from orchestrator.core.routes import RouteState, Traffic
 from orchestrator.core.state import Attempts, Observed, ProbeState, Routing, Service, World
 from orchestrator.core.status import is_live
-
-Value = TypeVar("Value")
+from orchestrator.core.table import routes
 
 LOAD = 1.0
 """Seconds that a start is taken to last where none was seen."""
@@ -41,7 +40,7 @@ TICK = 0.25
 """Seconds that pass where the planner asks for a look at once."""
 RATE = 1000.0
 """Requests a second that every routing is taken to answer, for canaries that are judged by theirs."""
-MOST_STEPS = 20_000
+MOST_STEPS = 200_000
 HORIZON = 30 * 86400.0
 MADE_UP = "new-"
 """Ids of routings that are only imagined begin so."""
@@ -49,114 +48,151 @@ MADE_UP = "new-"
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """`world` as it is after `operation`; None: time went on. `promoted`: id of the service whose new side somebody
-    promotes at this moment."""
+    """One step of one service: by `operation`, or as time went on (None). `service` and `routings` (its own, by id)
+    are as they are after it, `routing` is what the operation is about as it was before."""
 
     at: float
-    world: World
+    service: Service | None
+    routings: Mapping[str, Routing]
+    state: RouteState | None
+    """What the gateway does for it then; None: it does not know it."""
     operation: Operation | None = None
-    promoted: str = ""
+    routing: Routing | None = None
+    promoted: bool = False
+    """Somebody promotes its new side."""
 
 
-def simulate(world: World, now: float) -> tuple[Moment, ...]:
-    """From `now` until nothing is left to do, nothing can go on, or the bounds are reached."""
+def simulate(world: World, now: float) -> Mapping[str, tuple[Moment, ...]]:
+    """The moments of each service by its id, the first as it is `now`; until nothing is left to do, nothing can go on,
+    or the bounds are reached."""
     course = _Course(replace(world, observed_ok=True, orphans=()), now)
     course.run()
-    return tuple(course.moments)
+    return {ident: tuple(moments) for ident, moments in course.moments.items()}
 
 
 class _Course:
+    """Keeps its facts in dictionaries of its own, so that a step costs as little as it changes."""
+
     def __init__(self, world: World, now: float) -> None:
-        self.world, self.now, self._began = world, now, now
+        self.now, self._began, self._steps = now, now, 0
+        self._services, self._routings = dict(world.services), dict(world.routings)
+        self._world = replace(world, services=self._services, routings=self._routings)
         self._base = dict(world.traffic)
         self._loads = {s.id: load_time(s, world) or LOAD for s in world.services.values()}
+        self._of: dict[str, dict[str, Routing]] = {ident: {} for ident in self._services}
+        for routing in world.routings.values():
+            if routing.service_id in self._of:
+                self._of[routing.service_id][routing.id] = routing
         self._due: dict[str, float] = {}
         self._next = 0
         self._settle_what_is_under_way()
-        self.moments = [Moment(now, self.world)]
+        self.moments: dict[str, list[Moment]] = {ident: [] for ident in self._services}
+        for ident in self.moments:
+            self._note(ident)
 
     def run(self) -> None:
-        while len(self.moments) < MOST_STEPS and self.now < self._began + HORIZON:
-            made = plan(self.world, self.now)
+        while self._steps < MOST_STEPS and self.now < self._began + HORIZON:
+            made = plan(self._world, self.now)
             for operation in made.operations:
+                ident, routing = self._about(operation)
                 self._apply(operation)
-                self.moments.append(Moment(self.now, self.world, operation))
+                self._note(ident, operation, routing)
             if not made.operations and not self._go_on(made.wake_at):
                 return
 
+    def _about(self, operation: Operation) -> tuple[str, Routing | None]:
+        match operation:
+            case Drain(routing=ident) | Stop(routing=ident) | Fail(routing=ident) | Forget(routing=ident):
+                return self._routings[ident].service_id, self._routings[ident]
+            case RemoveOrphan():
+                return "", None
+            case _:
+                return operation.service, None
+
+    def _note(
+        self, ident: str, operation: Operation | None = None, routing: Routing | None = None, *, promoted: bool = False
+    ) -> None:
+        self._steps += 1
+        service, mine = self._services.get(ident), dict(self._of.get(ident, {}))
+        alone = replace(self._world, services={ident: service} if service else {}, routings=mine, broken=())
+        state = next((route.state for route in routes(alone).routes), None)
+        moment = Moment(self.now, service, mine, state, operation, routing, promoted)
+        self.moments.setdefault(ident, []).append(moment)
+
     def _go_on(self, wake_at: float | None) -> bool:
         """Let time pass until something is due, or somebody promote what waits for it; False: neither can be."""
-        times = [*self._due.values(), *([] if wake_at is None or self._settled() else [wake_at])]
-        waiting = [s for s in self.world.services.values() if awaits_promotion(s)]
-        if waiting and not self._due and not self._ending():
-            self._promote(waiting[0])
-            return True
-        if not times or (self._starved() and not self._due and not self._ending()):
+        waiting = next((s for s in self._services.values() if awaits_promotion(s)), None)
+        if not self._due and not self._ending():
+            if waiting is not None:
+                self._promote(waiting)
+                return True
+            if self._starved() or self._settled():
+                return False
+        times = [*self._due.values(), *([] if wake_at is None else [wake_at])]
+        if not times:
             return False
         self.now = max(min(times), self.now + TICK if wake_at is not None and wake_at <= self.now else self.now)
-        self._finish()
+        self._steps += 1
         self._answer()
-        self.moments.append(Moment(self.now, self.world))
+        for ident in self._finish():
+            self._note(ident)
         return True
 
     def _promote(self, service: Service) -> None:
         assert service.rollout is not None
-        told = replace(service, rollout=replace(service.rollout, promoted=True))
-        self._put(told)
-        self.moments.append(Moment(self.now, self.world, promoted=service.id))
+        self._put(replace(service, rollout=replace(service.rollout, promoted=True)))
+        self._note(service.id, promoted=True)
 
     # --- whether there is anything left
 
     def _settled(self) -> bool:
-        return not self._due and not self._ending() and all(self._is_done(s) for s in self.world.services.values())
+        return all(self._is_done(service) for service in self._services.values())
 
     def _is_done(self, service: Service) -> bool:
-        live = [r for r in self.world.routings.values() if r.service_id == service.id and is_live(r)]
-        exclusive = service.id in self.world.exclusive
-        wanted = min(service.desired, 1) if exclusive else service.desired
+        live = [r for r in self._of[service.id].values() if is_live(r)]
+        wanted = min(service.desired, 1) if service.id in self._world.exclusive else service.desired
         return service.rollout is None and len(live) == wanted and all(r.revision == service.revision for r in live)
 
     def _ending(self) -> bool:
         return any(r.stopping_since is not None for r in self._mine())
 
     def _starved(self) -> bool:
-        """Somebody waits for capacity, and nothing is under way that would give any back."""
+        """Somebody waits for capacity; where nothing is under way, nothing gives any back."""
         return any(r.reservation is None and is_live(r) for r in self._mine())
 
     def _mine(self) -> list[Routing]:
-        return [r for r in self.world.routings.values() if r.service_id in self.world.services]
+        return [r for mine in self._of.values() for r in mine.values()]
 
     # --- what time brings
 
     def _settle_what_is_under_way(self) -> None:
         """Ends under way have ended; starts under way go on."""
-        routings = dict(self.world.routings)
         for one in self._mine():
             if one.busy in ("stop", "fail"):
-                routings[one.id] = replace(one, busy="", observed=None)
+                self._lay(replace(one, busy="", observed=None))
             elif one.stopping_since is not None:
-                routings[one.id] = replace(one, busy="", sessions=0)
+                self._lay(replace(one, busy="", sessions=0))
             elif is_live(one) and (one.busy == "start" or _loads(one)):
                 self._due[one.id] = max(self.now, one.created_at + self._loads[one.service_id])
-        self.world = replace(self.world, routings=routings)
 
-    def _finish(self) -> None:
-        """Starts that are due have become HEALTHY."""
-        routings = dict(self.world.routings)
+    def _finish(self) -> set[str]:
+        """Starts that are due have become HEALTHY; ids of the services that they are of."""
+        of = set()
         for ident in [i for i, at in self._due.items() if at <= self.now]:
             del self._due[ident]
-            if (one := routings.get(ident)) is not None and is_live(one):
-                routings[ident] = _up(one, self.now)
-        self.world = replace(self.world, routings=routings)
+            if (one := self._routings.get(ident)) is not None and is_live(one):
+                self._lay(_up(one, self.now))
+                of.add(one.service_id)
+        return of
 
     def _answer(self) -> None:
         """Every routing has answered as many requests, as fast and without an error."""
-        if not any(s.rollout is not None and s.rollout.strategy == "canary" for s in self.world.services.values()):
+        if not any(s.rollout is not None and s.rollout.strategy == "canary" for s in self._services.values()):
             return
         more = int((self.now - self._began) * RATE)
         known = {r.id: self._base.get(r.id, Traffic()) for r in self._mine()}
         traffic = {i: Traffic(t.requests + more, t.errors, 0.01) for i, t in known.items()}
-        self.world = replace(self.world, traffic={**self.world.traffic, **traffic})
+        self._world = replace(self._world, traffic={**self._world.traffic, **traffic})
 
     # --- operations, as the scheduler carries them out
 
@@ -166,44 +202,45 @@ class _Course:
                 self._start(operation)
             case Drain(routing=ident, cause=cause):
                 self._due.pop(ident, None)
-                self._lay(
-                    replace(self.world.routings[ident], stopping_since=self.now, stop_cause=cause, busy="", sessions=0)
-                )
+                one = self._routings[ident]
+                self._lay(replace(one, stopping_since=self.now, stop_cause=cause, busy="", sessions=0))
             case Stop(routing=ident):
-                self._lay(replace(self.world.routings[ident], observed=None, busy=""))
+                self._lay(replace(self._routings[ident], observed=None, busy=""))
             case Fail():
                 self._fail(operation)
             case Forget(routing=ident):
-                self.world = replace(self.world, routings=_without(self.world.routings, ident))
+                one = self._routings.pop(ident)
+                del self._of[one.service_id][ident]
             case ForgetService(service=ident):
-                self.world = replace(self.world, services=_without(self.world.services, ident))
+                del self._services[ident]
             case ResetAttempts(service=ident):
-                self._put(replace(self.world.services[ident], attempts=Attempts()))
+                self._put(replace(self._services[ident], attempts=Attempts()))
             case Advance() | Switch() | RollBack() | Accept():
-                self._put(changed(self.world.services[operation.service], operation, self.now))
+                before = self._services[operation.service]
+                after = changed(before, operation, self.now)
+                number = before.revision_number + (before.revision != after.revision)
+                self._put(replace(after, revision_number=number))
             case RemoveOrphan():
                 pass
             case _:
                 assert_never(operation)
 
     def _start(self, operation: StartRouting | Wait) -> None:
-        of = self.world.services[operation.service]
+        of = self._services[operation.service]
         ident = operation.routing or self._new_id()
-        one = self.world.routings.get(ident)
-        one = one or Routing(ident, of.id, of.name, operation.revision, self.now)
+        known = self._routings.get(ident)
+        one = known or Routing(ident, of.id, of.name, operation.revision, self.now, side=operation.side)
         one = replace(one, cause=operation.cause)
         if isinstance(operation, StartRouting):
-            one = replace(
-                one, reservation=operation.reservation, side=operation.side, busy="start", created_at=self.now
-            )
+            one = replace(one, reservation=operation.reservation, busy="start", created_at=self.now)
             self._due[ident] = self.now + self._loads[of.id]
         self._lay(one)
 
     def _fail(self, operation: Fail) -> None:
-        one = self.world.routings[operation.routing]
+        one = self._routings[operation.routing]
         self._lay(replace(one, failure=operation.failure, observed=None, outcome=None, busy=""))
         if operation.failure.counts:
-            of = self.world.services[one.service_id]
+            of = self._services[one.service_id]
             self._put(replace(of, attempts=backoff.failed(of.attempts, of.revision, operation.failure.at)))
 
     def _new_id(self) -> str:
@@ -211,10 +248,10 @@ class _Course:
         return f"{MADE_UP}{self._next:05d}"
 
     def _lay(self, routing: Routing) -> None:
-        self.world = replace(self.world, routings={**self.world.routings, routing.id: routing})
+        self._routings[routing.id] = self._of[routing.service_id][routing.id] = routing
 
     def _put(self, service: Service) -> None:
-        self.world = replace(self.world, services={**self.world.services, service.id: service})
+        self._services[service.id] = service
 
 
 def load_time(service: Service, world: World) -> float | None:
@@ -254,7 +291,3 @@ def _up(routing: Routing, now: float) -> Routing:
     return replace(
         routing, busy="", unit_created_at=now, started_at=now, observed=routing.observed or seen, probe=probe
     )
-
-
-def _without(known: Mapping[str, Value], ident: str) -> dict[str, Value]:
-    return {i: v for i, v in known.items() if i != ident}

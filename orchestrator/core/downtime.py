@@ -1,0 +1,71 @@
+"""Whether requests are answered while a change is carried out, read off the real route table. Pure; part of
+`core.preview`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from orchestrator.core.capacity import Ledger
+from orchestrator.core.fitting import Host
+from orchestrator.core.pending import Pending
+from orchestrator.core.routes import RouteState
+from orchestrator.core.simulation import Moment, load_time
+from orchestrator.core.state import Service, World
+
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Downtime:
+    """`text`: `none`, or in words why there is one. `seconds`: how long nothing is answered (None: not known, or for
+    good)."""
+
+    text: str = NONE
+    seconds: float | None = 0.0
+
+
+def downtime(before: World, after: World, pending: Pending, moments: Sequence[Moment], host: Host) -> Downtime:
+    """`moments`: of the service, the first as it was taken over."""
+    old, service = pending.before, after.services[pending.wanted.id]
+    if old is None or moments[0].state != "serving":
+        return Downtime()
+    if service.removing or service.desired == 0:
+        why = "the service ends" if service.removing else "no routing is wanted any more"
+        return Downtime(f"for good: {why}", None)
+    why = _why_not_beside(before, service, alone=service.id in after.exclusive)
+    start = f"revision {service.revision_number} starts" + (f" ({why})" if why else "")
+    if moments[-1].state != "serving":
+        return Downtime(f"until there is room: nothing serves while {start}", None)
+    known = load_time(old, before) is not None
+    if down := _lasting(moments, "no_healthy_routing"):
+        told = f"about {down:.0f} s" if known else "as long as a routing takes to start"
+        return Downtime(f"{told}: nothing serves while {start}", round(down, 3) if known else None)
+    if held := _lasting(moments, "holding"):
+        return _held(held if known else 0.0, start, host)
+    return Downtime()
+
+
+def _held(seconds: float, start: str, host: Host) -> Downtime:
+    """Requests wait, as long as the gateway lets them."""
+    text = f"requests wait at the gateway while {start}"
+    if seconds <= host.hold_seconds:
+        return Downtime(text)
+    more = f"that takes about {seconds:.0f} s, and they wait {host.hold_seconds:g} s at most (gateway.hold_seconds)"
+    return Downtime(f"{text}; {more}", round(seconds - host.hold_seconds, 3))
+
+
+def _lasting(moments: Sequence[Moment], which: RouteState) -> float:
+    """Seconds in that state, all together."""
+    return sum(then.at - one.at for one, then in pairwise(moments) if one.state == which)
+
+
+def _why_not_beside(before: World, service: Service, *, alone: bool) -> str:
+    """Why old and new do not serve side by side; empty: they can."""
+    if alone:
+        return "its port is fixed: one routing at a time"
+    if service.spec.update.strategy == "recreate":
+        return "strategy recreate: the old routings end first"
+    found = Ledger(before.groups, before.routings.values()).reserve(service.spec.routing)
+    return "no room for both: " + found.removeprefix("no capacity: ") if isinstance(found, str) else ""
