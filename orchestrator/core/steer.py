@@ -14,6 +14,7 @@ from orchestrator.core.operations import Accept, Advance, Fail, RollBack, Switch
 from orchestrator.core.rollout import changed
 from orchestrator.core.routes import Traffic
 from orchestrator.core.state import Failure, Phase, Rollout, Service
+from orchestrator.core.updating import deadline
 from orchestrator.core.verdict import Served, fault, served
 
 BLAMELESS = frozenset({"removed", "stopped", "interrupted", "engine_lost", "engine_unavailable"})
@@ -102,10 +103,9 @@ def _failures(look: Look, fleet: Fleet, rollout: Rollout) -> Iterable[Failure]:
 
 
 def _overdue(look: Look, fleet: Fleet, rollout: Rollout) -> str:
-    update = fleet.service.spec.update
     if rollout.phase != "replacing":
         return ""
-    limit = update.progress_deadline or fleet.service.spec.start_timeout + update.min_ready
+    limit = deadline(fleet.service.spec)
     end = max(rollout.progress_at, look.world.since) + limit
     if look.now < end:
         look.wake(end)
@@ -135,14 +135,16 @@ def _replaced(look: Look, fleet: Fleet, rollout: Rollout) -> Step | None:
     if rollout.strategy == "blue_green" and rollout.phase == "replacing":
         if not fleet.all_ready:
             return None
-        cause = f"both sides are HEALTHY: `orchestrator promote {service.name}` switches"
+        after = f"in {update.promote_after:g} s, or " if update.promote_after is not None else ""
+        cause = f"both sides are HEALTHY; the switch comes {after}by `orchestrator promote {service.name}`"
         return Advance(service.id, _phase(look, rollout, "ready"), cause)
     if rollout.strategy == "canary" and rollout.step < len(update.steps):
         return _show(look, fleet, rollout)
     if fleet.old or not fleet.all_ready:
         return None
     if rollout.phase == "returning" or not update.bake:
-        return Accept(service.id, f"revision {service.revision_number} serves: {fleet.ready} of {fleet.desired} HEALTHY")
+        healthy = f"{fleet.ready} of {fleet.desired} HEALTHY"
+        return Accept(service.id, f"revision {service.revision_number} serves: {healthy}")
     return Advance(service.id, _phase(look, rollout, "baking"), f"it serves alone and is watched for {update.bake:g} s")
 
 
@@ -215,8 +217,8 @@ def _long_enough(look: Look, fleet: Fleet, rollout: Rollout, new: Served) -> boo
     """Its pause is over and it had requests enough; where too few come, the progress deadline ends the wait."""
     spec = fleet.service.spec
     passed = look.now - rollout.phase_since
-    longest = spec.update.progress_deadline or spec.start_timeout + spec.update.min_ready
-    return passed >= spec.update.pause and (new.requests >= spec.update.min_requests or passed >= longest)
+    enough = new.requests >= spec.update.min_requests or passed >= deadline(spec)
+    return passed >= spec.update.pause and enough
 
 
 def judged(look: Look, fleet: Fleet, rollout: Rollout) -> tuple[Served | None, Served | None]:

@@ -140,9 +140,13 @@ class Work:
         before = self._facts.services[operation.service]
         if outcome := _outcome_of(operation):
             await self._facts.note_outcome(before, outcome)
-        await self._facts.put_service(changed(before, operation, self._clock.now()), operation.cause, by="planner")
+        cause = operation.cause
+        if isinstance(operation, RollBack) and before.good is not None:
+            cause = f"back to revision {before.good.number}: revision {before.revision_number} failed"
+        await self._facts.put_service(changed(before, operation, self._clock.now()), cause, by="planner")
         after = self._facts.services[operation.service]
-        detail = {"revision": after.revision_number, **_told(after)}
+        meant = before if isinstance(operation, RollBack) else after
+        detail = {"revision": meant.revision_number, **_told(after)}
         await self._journal.emit(_kind(before, operation), after.name, "", operation.cause, detail)
 
     async def _start(self, operation: StartRouting) -> None:
