@@ -40,7 +40,7 @@ def _view(service: Service, one: Revision, before: Revision | None) -> RevisionV
         number=one.number,
         revision=one.hash,
         at=instant(one.at),
-        what=_summary(service, before.routing, one.routing) if before else "the first that is kept",
+        what=_summary(service, before.routing, one.routing) if before else "first" if one.number == 1 else "first kept",
         cause=one.cause,
         by=one.by,
         state=state,

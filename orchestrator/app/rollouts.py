@@ -48,7 +48,7 @@ class Rollouts(ServiceChanges):
                 if to.number != service.revision_number:
                     text += f" (as revision {service.revision_number})"
                 raise Conflict(text, hint=f"name another: `orchestrator history {service.name}`")
-            await self._go_back(service, to.routing, f"by hand, to revision {to.number}")
+            await self._go_back(service, to.routing, to.number, "by hand")
         await self._parts.loop.look_now()
         return self._view(self._find(service.id))
 
@@ -59,7 +59,7 @@ class Rollouts(ServiceChanges):
             _under_way(service, "abort")
             if service.good is None:
                 raise Conflict(f"cannot abort {service.name}: no revision of it has been good yet")
-            await self._go_back(service, service.good.routing, "aborted by hand")
+            await self._go_back(service, service.good.routing, service.good.number, "aborted by hand")
         await self._parts.loop.look_now()
         return self._view(self._find(service.id))
 
@@ -90,11 +90,12 @@ class Rollouts(ServiceChanges):
         numbers = await self._parts.store.numbers(routing.service_id)
         return present.routing_view(self._facts.routings.get(routing_id, routing), self._around(numbers))
 
-    async def _go_back(self, service: Service, to: RoutingSpec, cause: str) -> None:
-        after = rolled_back(service, to, cause, self._parts.clock.now(), by_hand=True)
-        await self._facts.note_outcome(service, ROLLED_BACK + cause)
-        await self._facts.put_service(after, ROLLED_BACK + cause, by="api")
-        await self._tell("rollout.rolled_back", service, ROLLED_BACK + cause)
+    async def _go_back(self, service: Service, to: RoutingSpec, number: int, why: str) -> None:
+        told = f"{why}, back to revision {number}"
+        await self._facts.note_outcome(service, ROLLED_BACK + told)
+        after = rolled_back(service, to, told, self._parts.clock.now(), by_hand=True)
+        await self._facts.put_service(after, f"back to revision {number}, {why}", by="api")
+        await self._tell("rollout.rolled_back", service, told)
 
 
 def _numbered(service: Service, kept: Sequence[Revision], number: int) -> Revision:

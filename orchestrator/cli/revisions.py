@@ -87,7 +87,8 @@ def _print_revision(detail: RevisionDetail) -> None:
             "made": when(detail.at),
             "what": detail.what,
             "cause": _cause(detail),
-            "outcome": f"{detail.outcome} ({when(detail.outcome_at)})" if detail.outcome_at else detail.outcome,
+            "outcome": detail.outcome,
+            "known since": when(detail.outcome_at),
             "image": detail.image,
         }
     )

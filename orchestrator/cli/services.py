@@ -95,6 +95,7 @@ def describe(common: Common, service: ServiceName) -> None:
 def _print_detail(detail: ServiceDetail) -> None:
     import yaml
 
+    told = {detail.rollout.said if detail.rollout else "", detail.rejected}
     print_facts(
         {
             "name": detail.name,
@@ -102,7 +103,7 @@ def _print_detail(detail: ServiceDetail) -> None:
             "status": detail.status,
             "rollout": detail.rollout.said if detail.rollout else "",
             "rolled back": detail.rejected,
-            "cause": detail.held or detail.cause,
+            "cause": detail.held or (detail.cause if detail.cause not in told else ""),
             "routings": _counts(detail),
             "revision": detail.revision,
             "endpoint": ", ".join(detail.endpoints) or detail.endpoint,
