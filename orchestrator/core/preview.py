@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from orchestrator.core.changes import FieldChange, field_changes
 from orchestrator.core.downtime import Downtime, downtime
 from orchestrator.core.fitting import Host, fetched, lacks
 from orchestrator.core.narration import Narration
+from orchestrator.core.operations import RollBack
 from orchestrator.core.pending import Change, Pending, change_of
 from orchestrator.core.simulation import Moment, simulate
 from orchestrator.core.state import Service, World
@@ -64,7 +66,7 @@ def _preview(after: World, pending: Pending, moments: Sequence[Moment], down: Do
     change = change_of(pending, one_at_a_time=service.id in after.exclusive)
     before = pending.before.spec if pending.before is not None else None
     image, refused = fetched(pending, host), after.refused.get(service.id)
-    missing = (*_starved(moments[-1]), *((refused,) if refused else ()), *lacks(pending, after.services.values(), host))
+    missing = (*_starved(moments), *((refused,) if refused else ()), *lacks(pending, after.services.values(), host))
     return Preview(
         service=service,
         change=change,
@@ -86,9 +88,10 @@ def _operations(pending: Pending, service: Service, change: Change, moments: Seq
     return ("change it at once, on what runs", *told) if change == "hot" else told
 
 
-def _starved(end: Moment) -> list[str]:
-    """Why routings of it still wait at the end."""
-    return [r.cause for r in end.routings.values() if r.reservation is None and is_live(r)]
+def _starved(moments: Sequence[Moment]) -> list[str]:
+    """Why routings of it still wait at the end, or when it is given up."""
+    ends = [one for one, then in pairwise(moments) if isinstance(then.operation, RollBack)] or moments[-1:]
+    return [r.cause for end in ends for r in end.routings.values() if r.reservation is None and is_live(r)]
 
 
 def after_world(world: World, changes: Sequence[Pending]) -> Mapping[str, Service]:

@@ -126,7 +126,7 @@ class _Course:
             if waiting is not None:
                 self._promote(waiting)
                 return True
-            if self._starved() or self._settled():
+            if self._settled():
                 return False
         times = [*self._due.values(), *([] if wake_at is None else [wake_at])]
         if not times:
@@ -155,10 +155,6 @@ class _Course:
 
     def _ending(self) -> bool:
         return any(r.stopping_since is not None for r in self._mine())
-
-    def _starved(self) -> bool:
-        """Somebody waits for capacity; where nothing is under way, nothing gives any back."""
-        return any(r.reservation is None and is_live(r) for r in self._mine())
 
     def _mine(self) -> list[Routing]:
         return [r for mine in self._of.values() for r in mine.values()]
