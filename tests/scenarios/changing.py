@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from docker_host import DockerDaemon
 from harness import Daemon, echo, until
 from streams import Cut, Streams
 from traffic import Load
@@ -58,6 +59,33 @@ server.main()
 `errors:N`, each Nth answer is 500; `slow:S`; `late:S`, it listens only after S seconds."""
 
 
+SLOTS = {"default": {"slots": {"seat": 2}}}
+"""Declared capacity for the ways that take seats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A strategy. `seats`: of two, what a routing takes; with both taken there is no room for another."""
+
+    update: Mapping[str, Any]
+    count: int = 2
+    seats: int = 0
+
+    @property
+    def took(self) -> dict[str, Any]:
+        return {"resources": {"seat": self.seats}} if self.seats else {}
+
+
+WAYS = {
+    "rolling": Way({"strategy": "rolling"}, count=3),
+    "rolling without room": Way({"strategy": "rolling"}, seats=1),
+    "the only one without room": Way({"strategy": "rolling"}, count=1, seats=2),
+    "recreate": Way({"strategy": "recreate"}),
+    "blue-green": Way({"strategy": "blue_green", "promote_after": 0.2}),
+    "canary": Way({"strategy": "canary", "steps": [10, 50], "pause": 1, "min_requests": 10}),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A change as it went: its events, and the service at its end."""
@@ -79,10 +107,10 @@ class Changing:
     """`async with Changing(daemon, count=3, update={…}) as service:` serves it, under load, with streams open."""
 
     def __init__(
-        self, daemon: Daemon, *, count: int = 1, update: Mapping[str, Any], streams: int = 50, **deployment: Any
+        self, daemon: Daemon, *, count: int = 1, update: Mapping[str, Any], loaded: bool = True, **deployment: Any
     ) -> None:
         self.daemon, self.update = daemon, dict(update)
-        self._count, self._streams, self._deployment = count, streams, deployment
+        self._count, self._loaded, self._deployment = count, loaded, deployment
         self.version = 0
         self.load: Load
         self.streams: Streams
@@ -97,10 +125,10 @@ class Changing:
     async def __aenter__(self) -> Changing:
         self.daemon.drop("echo", self.definition(), {"model.py": MODEL})
         await self.daemon.settled("echo", self._count)
-        url, header = self.daemon.endpoint("echo"), await self.daemon.header("echo")
-        self.load = await self._stack.enter_async_context(Load(url, header, rate=200, timeout=30))
-        if self._streams:
-            self.streams = await self._stack.enter_async_context(Streams(url, header, count=self._streams))
+        self._url, self._header = self.daemon.endpoint("echo"), await self.daemon.header("echo")
+        if self._loaded:
+            self.load = await self._stack.enter_async_context(self.asked())
+            self.streams = await self._stack.enter_async_context(Streams(self._url, self._header))
             await until(lambda: self.streams.ended, what="streams are open")
         return self
 
@@ -108,6 +136,9 @@ class Changing:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
+
+    def asked(self, **options: Any) -> Load:
+        return Load(self._url, self._header, timeout=30, **options)
 
     # --- changes
 
@@ -124,6 +155,16 @@ class Changing:
         began = await self.last()
         self.edit(**environ)
         return await self.ended(began, end)
+
+    async def reached(self, phase: str) -> ServiceDetail:
+        """The service, once a rollout of the newest revision is at this phase."""
+
+        async def look() -> ServiceDetail | None:
+            seen = await self.daemon.service("echo")
+            assert seen.spec["routing"]["environ"]["VERSION"] == str(self.version)
+            return seen if seen.rollout and seen.rollout.phase == phase else None
+
+        return await until(look, what=f"the rollout is {phase}")  # type: ignore[return-value]
 
     async def ended(self, began: int, end: str = "rollout.finished", deadline: float = 40) -> Seen:
         """Once an event `end` came after `began`, no rollout is under way and all is settled."""
@@ -179,16 +220,22 @@ class Changing:
         """All of it is what version `version` says, and nothing else of it runs."""
         service = await self.daemon.settled("echo")
         assert service.spec["routing"]["environ"]["VERSION"] == str(version), service.spec["routing"]["environ"]
-        models = [line for line in self.daemon.processes().values() if "model.py" in line]
-        assert len(models) == service.desired_routing_count, models
+        assert len(running(self.daemon)) == service.desired_routing_count, running(self.daemon)
         return service
 
     async def went_back(self, version: int, cause: str) -> None:
-        """The newest revision was rolled back for `cause`, and version `version` serves; what was tried is kept."""
+        """The newest revision was rolled back for `cause`, which is told, and version `version` serves."""
         service = await self.serves(version)
         assert cause in service.rejected, service.rejected
         told = await self.daemon.client.explain("echo")
         assert any(c.code == "rolled_back" and cause in c.message for c in told.causes), told
+
+
+def running(daemon: Daemon) -> list[str]:
+    """The models that run, whatever the daemon believes."""
+    if isinstance(daemon, DockerDaemon):
+        return list(daemon.containers())
+    return [line for line in daemon.processes().values() if "model.py" in line]
 
 
 async def _done(act: Callable[[], Awaitable[object] | None]) -> None:
