@@ -156,7 +156,7 @@ def _rollover(facts: ExplainFacts) -> Iterator[Cause]:
         hint = f"`orchestrator ps {service.name}` shows both; `orchestrator abort {service.name}` goes back"
         if service.rollout is not None and service.rollout.phase == "returning":
             hint = f"`orchestrator history {service.name}` shows what was left and why"
-        if is_holding(service, facts.routings, facts.now):
+        if is_holding(service, facts.routings):
             hint = "held requests are answered as soon as a routing is HEALTHY; 503 after gateway.hold_seconds"
         yield Cause("rolling_over", line, hint)
     elif older := _older(facts):

@@ -89,7 +89,7 @@ def rollout_view(service: Service, rollout: Rollout, routings: Sequence[Routing]
         steps=steps,
         weight=rollout.weight,
         promoted=rollout.promoted,
-        holding=is_holding(service, routings, around.now),
+        holding=is_holding(service, routings),
     )
 
 

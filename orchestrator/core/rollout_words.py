@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.core.fleet import Fleet, canaries, other
+from orchestrator.core.fleet import Fleet, canaries, is_healthy, other
 from orchestrator.core.routes import Traffic
 from orchestrator.core.state import Rollout, Routing, Service
 from orchestrator.core.status import is_live
@@ -20,16 +20,15 @@ def rollout_line(service: Service, routings: Sequence[Routing], traffic: Mapping
         return ""
     fleet = Fleet(service, [r for r in routings if is_live(r)], routings, False, now)
     way = "going back" if rollout.phase == "returning" else rollout.strategy.replace("_", "-")
-    waits = "; requests wait at the gateway until a routing is HEALTHY" if is_holding(service, routings, now) else ""
+    waits = "; requests wait at the gateway until a routing is HEALTHY" if is_holding(service, routings) else ""
     return f"revision {service.revision_number} ({way}): {_standing(fleet, rollout, traffic)}{waits}"
 
 
-def is_holding(service: Service, routings: Sequence[Routing], now: float) -> bool:
+def is_holding(service: Service, routings: Sequence[Routing]) -> bool:
     """Nothing serves for a moment of a rollout: the gateway lets requests wait."""
     if service.rollout is None or not service.desired or service.removing:
         return False
-    fleet = Fleet(service, [r for r in routings if is_live(r)], routings, False, now)
-    return not any(r.side == service.side for r in fleet.live if r.probe.healthy)
+    return not any(is_live(r) and is_healthy(r) and r.side == service.side for r in routings)
 
 
 def rejected_line(service: Service) -> str:
@@ -61,8 +60,10 @@ def _standing(fleet: Fleet, rollout: Rollout, traffic: Mapping[str, Traffic]) ->
             return f"both sides are HEALTHY; {_ready(fleet.service, rollout, passed)}"
         case "judging":
             return _judging(fleet, rollout, passed, traffic)
+        case "baking" if update.bake:
+            return f"it gets all requests and is watched, {min(passed, update.bake):.0f} s of {update.bake:g} s"
         case "baking":
-            return f"it serves alone and is watched, {passed:.0f} s of {update.bake:g} s"
+            return "it gets all requests"
 
 
 def _ready(service: Service, rollout: Rollout, passed: float) -> str:

@@ -8,15 +8,20 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.definition import Update
 from orchestrator.core.explain import FAILURE_HINTS, MOST, Cause, ExplainFacts, explain
 from orchestrator.core.problems import Problem
+from orchestrator.core.rollout_words import is_holding, rollout_line
+from orchestrator.core.routes import Traffic
 from orchestrator.core.spec import RoutingSpec, ServiceSpec
 from orchestrator.core.state import (
     Attempts,
     Failure,
     Observed,
     ProbeState,
+    Rejected,
     Reservation,
+    Rollout,
     Routing,
     Service,
 )
@@ -44,7 +49,12 @@ def service(**changes: Any) -> Service:
 def routing(**changes: Any) -> Routing:
     """One that runs and was started 40 s ago."""
     seen = Observed("r1", "llm", REVISION, "routing", "c1", "running", "10.0.0.2", 8000)
-    defaults = {"reservation": Reservation(), "unit_created_at": 955.0, "started_at": 960.0, "observed": seen}
+    defaults: dict[str, Any] = {
+        "reservation": Reservation(),
+        "unit_created_at": 955.0,
+        "started_at": 960.0,
+        "observed": seen,
+    }
     return Routing(
         **{"id": "r1", "service_id": "id", "service": "llm", "revision": REVISION, "created_at": 950.0}
         | defaults
@@ -219,6 +229,100 @@ def test_ten_thousand_alike_are_one_cause() -> None:
 def test_a_long_list_is_cut() -> None:
     problems = tuple(replace(WRONG, line=n) for n in range(1, 100))
     assert len(told(service(problems=problems))) == MOST
+
+
+# --- rollouts -------------------------------------------------------------------------------------------------------
+
+PLAYED = Update(strategy="canary", steps=(5, 25, 50), pause=60, bake=30, promote_after=None)
+OLD = replace(HEALTHY, id="old", revision="old")
+NEW = replace(HEALTHY, id="new")
+STARTING = routing(id="new", started_at=None)
+BASE = {"new": Traffic(100, 1)}
+SEEN = {"new": Traffic(512, 1), "old": Traffic(900, 9)}
+
+
+def rolling(strategy: str = "rolling", phase: str = "replacing", since: float = NOW - 31, **more: Any) -> Service:
+    facts = {name: more.pop(name) for name in ("desired", "rejected", "side") if name in more}
+    update = PLAYED.model_copy(update={name: more.pop(name) for name in list(more) if name in Update.model_fields})
+    one = service(**facts, rollout=Rollout(REVISION, strategy, "", since, phase, phase_since=since, **more))  # type: ignore[arg-type]
+    return replace(one, spec=one.spec.model_copy(update={"update": update}))
+
+
+LINES = {
+    "canary, judged": (
+        rolling("canary", "judging", step=1, weight=25, base=BASE),
+        "(canary): step 2 of 3, 25 % of the requests, 31 s of 60 s; 0 of 412 failed",
+    ),
+    "canary, too few requests": (
+        rolling("canary", "judging", NOW - 90, step=1, weight=25, base=BASE, min_requests=500),
+        "step 2 of 3, 25 % of the requests, waits for 500 requests; 0 of 412 failed",
+    ),
+    "canary, counters began anew": (
+        rolling("canary", "judging", weight=5, base={"new": Traffic(900)}),
+        "31 s of 60 s; the gateway's counters began anew",
+    ),
+    "canary, next step": (
+        rolling("canary", step=2, weight=25, desired=4),
+        "step 3 of 3 is prepared, 25 % of the requests so far, 1 of 2 new routings are ready",
+    ),
+    "canary, after its steps": (rolling("canary", step=3, desired=4), "(canary): 1 of 4 new routings are ready"),
+    "rolling": (rolling(desired=3), "(rolling): 1 of 3 new routings are ready"),
+    "min_ready": (rolling(desired=3, min_ready=1e6), "(rolling): 0 of 3 new routings are ready"),
+    "blue-green": (rolling("blue_green", side="green"), "(blue-green): 1 of 1 new routings on the blue side are ready"),
+    "blue-green, ready": (
+        rolling("blue_green", "ready"),
+        "both sides are HEALTHY; `orchestrator promote llm` switches to it, `abort` gives it up",
+    ),
+    "blue-green, by itself": (
+        rolling("blue_green", "ready", promote_after=40.0),
+        "it is switched to in 9 s, by `orchestrator promote llm` at once",
+    ),
+    "blue-green, promoted": (rolling("blue_green", "ready", promoted=True), "the requests are switched to it now"),
+    "watched": (rolling(phase="baking"), "(rolling): it gets all requests and is watched, 30 s of 30 s"),
+    "not watched": (rolling(phase="baking", bake=0.0), "(rolling): it gets all requests"),
+    "going back": (rolling(phase="returning", desired=2), "(going back): 1 of 2 routings are ready"),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_rollout_stands_somewhere_in_one_line(name: str) -> None:
+    of, line = LINES[name]
+    old = replace(OLD, side=of.side)
+    said = rollout_line(of, [old, NEW], SEEN, NOW)
+    assert said.startswith("revision 3 (")
+    assert said.endswith(line)
+    assert [(c.code, c.message) for c in told(of, old, NEW, traffic=SEEN)][0] == ("rolling_over", said)
+
+
+def test_requests_that_are_held_are_told_with_how_long() -> None:
+    (cause, *_) = told(rolling("recreate"), STARTING)
+    assert cause.message.endswith(
+        "0 of 1 new routings are ready; requests wait at the gateway until a routing is HEALTHY"
+    )
+    assert "gateway.hold_seconds" in cause.hint
+    assert not is_holding(rolling("recreate"), [OLD, STARTING])
+    assert not is_holding(service(), [STARTING]), "without a rollout they get 503 at once"
+    assert not is_holding(rolling("recreate", desired=0), [])
+
+
+REJECTIONS = {
+    "by itself": (False, "revision 2 failed: it ended with exit code 1", "mend the definition, or"),
+    "by hand": (True, "by hand, back to revision 1", "change the definition, or"),
+}
+
+
+@pytest.mark.parametrize("name", REJECTIONS)
+def test_a_revision_that_was_rolled_back_is_told_of_a_service_that_is_well(name: str) -> None:
+    by_hand, why, hint = REJECTIONS[name]
+    of = service(rejected=Rejected("bad", 2, why, 900.0, by_hand))
+    (cause,) = told(of, HEALTHY)
+    assert cause.code == "rolled_back"
+    assert cause.message == f"revision 2 was rolled back: {why.removeprefix('revision 2 failed: ')}"
+    assert cause.hint == f"{hint} `orchestrator apply llm` tries it again"
+    assert [c.code for c in told(replace(of, rollout=rolling(phase="returning").rollout), OLD, NEW)] == [
+        "rolling_over",
+        "rolled_back",
+    ]
 
 
 LOGS = {
