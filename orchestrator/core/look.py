@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from orchestrator.core.capacity import Ledger
-from orchestrator.core.operations import Drain, Operation
-from orchestrator.core.state import Routing, World
+from orchestrator.core.operations import Drain, Fail, Operation
+from orchestrator.core.state import Failure, Routing, World
 
 DRAIN_LOOK = 0.25
 """Seconds between looks at the requests that are still open on a draining routing."""
@@ -21,9 +21,13 @@ class Look:
     ledger: Ledger
     operations: list[Operation] = field(default_factory=list)
     wake_at: float | None = None
+    failures: dict[str, Failure] = field(default_factory=dict)
+    """Routing id to why this look found it failed."""
 
     def do(self, operation: Operation) -> None:
         self.operations.append(operation)
+        if isinstance(operation, Fail):
+            self.failures[operation.routing] = operation.failure
 
     def wake(self, at: float) -> None:
         self.wake_at = at if self.wake_at is None else min(self.wake_at, at)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from orchestrator.core.fleet import Fleet, canaries, other
 from orchestrator.core.look import Look
-from orchestrator.core.operations import Accept, Advance, Fail, RollBack, Switch
+from orchestrator.core.operations import Accept, Advance, RollBack, Switch
 from orchestrator.core.rollout import changed
 from orchestrator.core.routes import Traffic
 from orchestrator.core.state import Failure, Phase, Rollout, Service
@@ -96,9 +96,9 @@ def _failed(look: Look, fleet: Fleet, rollout: Rollout) -> str:
 
 def _failures(look: Look, fleet: Fleet, rollout: Rollout) -> Iterable[Failure]:
     """Of routings of the new revision since the rollout began: those recorded, and those that this look decided."""
-    mine = {r.id: r for r in fleet.routings if r.revision == rollout.revision}
-    told = [r.failure for r in mine.values() if r.failure is not None]
-    told += [o.failure for o in look.operations if isinstance(o, Fail) and o.routing in mine]
+    mine = [r for r in fleet.routings if r.revision == rollout.revision]
+    told = [r.failure for r in mine if r.failure is not None]
+    told += [look.failures[r.id] for r in mine if r.id in look.failures]
     return (f for f in told if f.at >= rollout.began_at and f.code not in BLAMELESS)
 
 
