@@ -55,11 +55,8 @@ def routing(**changes: Any) -> Routing:
         "started_at": 960.0,
         "observed": seen,
     }
-    return Routing(
-        **{"id": "r1", "service_id": "id", "service": "llm", "revision": REVISION, "created_at": 950.0}
-        | defaults
-        | changes
-    )
+    named = {"id": "r1", "service_id": "id", "service": "llm", "revision": REVISION, "created_at": 950.0}
+    return Routing(**{**named, **defaults, **changes})
 
 
 def failed(code: str, message: str = "it failed", *, at: float = 990.0, **changes: Any) -> Routing:
@@ -291,7 +288,8 @@ def test_a_rollout_stands_somewhere_in_one_line(name: str) -> None:
     said = rollout_line(of, [old, NEW], SEEN, NOW)
     assert said.startswith("revision 3 (")
     assert said.endswith(line)
-    assert [(c.code, c.message) for c in told(of, old, NEW, traffic=SEEN)][0] == ("rolling_over", said)
+    first = told(of, old, NEW, traffic=SEEN)[0]
+    assert (first.code, first.message) == ("rolling_over", said)
 
 
 def test_requests_that_are_held_are_told_with_how_long() -> None:
