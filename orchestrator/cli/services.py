@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,7 @@ from orchestrator.cli.output import (
 from orchestrator.core.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from orchestrator.client import Client
     from orchestrator.core.views import ExplainView, ServiceDetail, ServiceView
 
 ServiceName = Annotated[str, typer.Argument(metavar="SERVICE", help="Name or id of a service.")]
@@ -34,7 +36,7 @@ SERVICES = (
     Column("ROUTINGS", lambda s: _counts(s), right=True),
     Column("REVISION", lambda s: s.revision),
     Column("ENDPOINT", lambda s: s.endpoint),
-    Column("CAUSE", lambda s: s.held or (s.rollout.said if s.rollout else s.cause)),
+    Column("CAUSE", lambda s: s.held or (s.rollout.said if s.rollout else s.cause) or s.pending),
 )
 ROUTINGS = (
     Column("ID", lambda r: r.id),
@@ -64,11 +66,18 @@ def ls(common: Common) -> None:
       orchestrator ls
       orchestrator ls -o json
     """
-    services = ask(common, lambda client: client.services())
+
+    async def look(client: Client) -> tuple[Sequence[ServiceView], Mapping[str, str]]:
+        return await client.services(), (await client.status()).pending
+
+    services, pending = ask(common, look)
     if common.json:
         print_json([dump(service) for service in services])
-    else:
-        print_table(SERVICES, services, nothing="no services: put a model folder into a models_dir")
+        return
+    print_table(SERVICES, services, nothing="no services: put a model folder into a models_dir")
+    if pending:
+        waiting = ", ".join(f"{clean(name)} ({change})" for name, change in pending.items())
+        print(f"waiting for `orchestrator apply`: {waiting}; `orchestrator plan` shows what", file=sys.stderr)
 
 
 def ps(
@@ -103,6 +112,7 @@ def _print_detail(detail: ServiceDetail) -> None:
             "status": detail.status,
             "rollout": detail.rollout.said if detail.rollout else "",
             "rolled back": detail.rejected,
+            "pending": detail.pending,
             "cause": detail.held or (detail.cause if detail.cause not in told else ""),
             "routings": _counts(detail),
             "revision": detail.revision,

@@ -9,6 +9,17 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from orchestrator.core.errors import NotFound, Unavailable
+from orchestrator.core.plan_views import (
+    ApplyRequest,
+    ApplyView,
+    FieldView,
+    PlanRequest,
+    PlanView,
+    ProgressState,
+    ProgressView,
+    ServicePlan,
+    TargetView,
+)
 from orchestrator.core.state import RoutingStatus, ServiceStatus
 from orchestrator.core.views import (
     CauseView,
@@ -80,6 +91,25 @@ REVISIONS = (
     revision(2, "rolled back", "rolled back: it ended with exit code 1", files=None),
     revision(1, "good", by="", definition={}),
 )
+PLAN = PlanView(
+    made_at=instant(1_700_000_000),
+    services=(
+        ServicePlan(
+            service="echo",
+            change="rolling",
+            fields=(
+                FieldView(path="deployment.image", before="i:1", after="i:2", kind="rolling"),
+                FieldView(path="service.pre_start_actions[0].args.body", before="a\nb", after="a\nc", kind="rolling"),
+            ),
+            operations=("start routing 1 of 1 on revision 2",),
+            fits=False,
+            lacks=("no capacity: needs 1 cuda.device, 0 free",),
+            revision=2,
+        ),
+    ),
+    fits=False,
+)
+TARGET = TargetView(service="echo", id=ECHO.id, revision="abc", number=2, change="rolling")
 TOKEN = TokenView(id="t1", service="echo", name="laptop", expires_at=instant(4_000_000_000))
 
 
@@ -93,6 +123,9 @@ class SmallControl:
         self.log: list[str] = ["first", "second \N{SNOWMAN}"]
         self.log_raises: Exception | None = None
         self.verdict: str = "passed"
+        self.plan_view = PLAN
+        self.comes_to: list[tuple[ProgressState, str]] = [("under_way", "0 of 1 are HEALTHY"), ("done", "all are")]
+        """What one question after the other about an apply is answered; the last one for ever."""
         self.is_ready = True
         self.closed = asyncio.Event()
         """Set when a stream's source was closed."""
@@ -189,6 +222,20 @@ class SmallControl:
     async def set_ratio(self, routing_id: str, ratio: float) -> RoutingView:
         self._note("set_ratio", routing_id, ratio)
         return ROUTING.model_copy(update={"traffic_ratio": ratio})
+
+    async def plan(self, request: PlanRequest) -> PlanView:
+        self._note("plan", request)
+        return self.plan_view
+
+    async def apply(self, request: ApplyRequest) -> ApplyView:
+        self._note("apply", request)
+        return ApplyView(targets=(TARGET,))
+
+    async def applied(self, targets: Sequence[str]) -> Sequence[ProgressView]:
+        self._note("applied", tuple(targets))
+        state, message = self.comes_to[0]
+        self.comes_to = self.comes_to[1:] or self.comes_to
+        return [ProgressView(id=ECHO.id, name="echo", state=state, message=message, service=ECHO, routings=(ROUTING,))]
 
     async def explain(self, ref: str) -> ExplainView:
         self._note("explain", ref)

@@ -10,7 +10,7 @@ from contextlib import aclosing, suppress
 import aiohttp
 import pytest
 from aiohttp import web
-from small_control import ECHO, REVISIONS, ROUTING, TOKEN, SmallControl
+from small_control import ECHO, PLAN, REVISIONS, ROUTING, TARGET, TOKEN, SmallControl
 
 from orchestrator.api.app import ROUTES, build_app, serve
 from orchestrator.api.metrics import Metrics
@@ -26,6 +26,7 @@ from orchestrator.core.errors import (
     RuntimeFailure,
     Unavailable,
 )
+from orchestrator.core.plan_views import ApplyRequest, ApplyView, PlanRequest
 from orchestrator.core.state import RoutingStatus, ServiceStatus
 from orchestrator.core.views import LaunchRequest, TokenRequest, TryRequest
 
@@ -121,6 +122,9 @@ CALLS: list[tuple[Callable[[Client], Awaitable[object]], tuple[object, ...] | No
     (lambda c: c.scale("echo", 0), ("scale", "echo", 0), ECHO),
     (lambda c: c.scale("echo", None), ("scale", "echo", None), ECHO),
     (lambda c: c.retry("echo"), ("retry", "echo"), ECHO),
+    (lambda c: c.plan(PlanRequest(path="/m")), ("plan", PlanRequest(path="/m")), PLAN),
+    (lambda c: c.waiting(), ("plan", PlanRequest()), PLAN),
+    (lambda c: c.apply(ApplyRequest(plan=PLAN)), ("apply", ApplyRequest(plan=PLAN)), ApplyView(targets=(TARGET,))),
     (lambda c: c.revision("echo", 2), ("revision", "echo", 2), REVISIONS[1]),
     (lambda c: c.rollback("echo"), ("rollback", "echo", None), ECHO),
     (lambda c: c.rollback("echo", 2), ("rollback", "echo", 2), ECHO),
@@ -142,6 +146,12 @@ async def test_a_call_reaches_the_daemon_and_its_answer_comes_back(
     call, asked, answer = CALLS[number]
     assert await call(client) == answer
     assert control.asked == ([asked] if asked else [])
+
+
+async def test_any_number_of_targets_is_asked_for(client: Client, control: SmallControl) -> None:
+    found = await client.applied([TARGET] * 60)
+    assert [len(asked[1]) for asked in control.asked if isinstance(asked[1], tuple)] == [50, 10]
+    assert [one.state for one in found] == ["under_way", "done"]
 
 
 async def test_answers_keep_their_types(client: Client) -> None:

@@ -18,12 +18,13 @@ from typing import Any
 
 import pytest
 import structlog
-from small_control import ECHO, SmallControl
+from small_control import ECHO, PLAN, SmallControl
 
 from orchestrator.api.app import build_app, serve
 from orchestrator.api.middlewares import admin_token
 from orchestrator.cli import main, rollouts
 from orchestrator.core.errors import InvalidInput, RuntimeFailure, Unavailable
+from orchestrator.core.plan_views import ApplyRequest, PlanRequest, ProgressState
 from orchestrator.core.views import LaunchRequest, RolloutView, TokenRequest, TryRequest
 
 ADMIN = "the-admin-token"
@@ -98,6 +99,8 @@ KEYS = {
     "history echo": "number revision at what cause by state outcome outcome_at image",
     "history echo 2": "number spec definition files",
     "history echo --show": "number spec definition files",
+    "plan": "service change fields operations fits downtime",
+    "apply": "services left",
     "diff echo": "service before after fields texts",
     "rollback echo": "id name status revision rollout rejected",
     "promote echo": "id name status revision rollout rejected",
@@ -109,7 +112,7 @@ KEYS = {
     "scale echo 2": "id name desired_routing_count override_desired desired_in_file",
     "rm echo --yes": "removed",
 }
-ARRAYS = {"ls", "ps", "ps echo", "token ls", "doctor", "history echo"}
+ARRAYS = {"ls", "ps", "ps echo", "token ls", "doctor", "history echo", "plan"}
 
 
 @pytest.mark.parametrize("command", KEYS)
@@ -217,6 +220,7 @@ def test_an_expected_error_is_two_lines_and_no_traceback(
         ("scale echo 0", ("scale", "echo", 0)),
         ("scale echo --reset", ("scale", "echo", None)),
         ("retry echo", ("retry", "echo")),
+        ("apply echo --no-wait --yes", ("apply", ApplyRequest(path="echo", yes=True))),
         ("history ECHO", ("revisions", "ECHO")),
         ("history echo 2", ("revision", "echo", 2)),
         ("rollback echo", ("rollback", "echo", None)),
@@ -267,6 +271,55 @@ def test_a_folder_that_is_here_is_sent_whole(cli: Cli, control: SmallControl, tm
     (tmp_path / "mine").mkdir()
     cli("start", "mine")
     assert control.asked == [("start", LaunchRequest(folder=str(tmp_path / "mine")))]
+
+
+def test_a_plan_is_text_for_people_and_a_file_for_apply(cli: Cli, control: SmallControl, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    code, out, _ = cli("plan", "mine", "--save", "kept.json")
+    assert (code, control.asked) == (3, [("plan", PlanRequest(path=str(tmp_path / "mine")))])
+    assert out.splitlines() == [
+        "~ echo: rolling, revision 2",
+        "  ~ deployment.image  i:1 -> i:2  (rolling)",
+        "  ~ service.pre_start_actions[0].args.body  (rolling)",
+        "      @@ -1,2 +1,2 @@",
+        "       a",
+        "      -b",
+        "      +c",
+        "  operations:",
+        "    1. start routing 1 of 1 on revision 2",
+        "  downtime: none",
+        "  fits: no: no capacity: needs 1 cuda.device, 0 free",
+        "",
+        "1 to change; it does not fit",
+    ]
+    assert (tmp_path / "kept.json").stat().st_mode & 0o777 == 0o600
+    assert cli("apply", "--plan", "kept.json")[0] == 0
+    assert control.asked[1] == ("apply", ApplyRequest(plan=PLAN))
+    assert cli("apply", "mine", "--plan", "kept.json")[0] == 2
+    (tmp_path / "kept.json").write_text("{")
+    assert cli("apply", "--plan", "kept.json")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("valid", "change", "code"), [(True, "rolling", 3), (True, "none", 0), (False, "none", 2), (False, "rolling", 2)]
+)
+def test_exit_codes_of_a_plan(valid: bool, change: str, code: int, cli: Cli, control: SmallControl) -> None:
+    one = PLAN.services[0].model_copy(update={"change": change})
+    control.plan_view = PLAN.model_copy(update={"valid": valid, "services": (one,)})
+    assert cli("plan")[0] == code
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [("done", 0), ("waits", 0), ("rolled_back", 4), ("superseded", 1), ("under_way", 5)]
+)
+def test_apply_waits_and_ends_as_the_rollout_does(
+    state: ProgressState, code: int, cli: Cli, control: SmallControl
+) -> None:
+    control.comes_to = [("under_way", "0 of 1 are HEALTHY"), (state, "so it is")]
+    found, out, err = cli("apply", "--timeout", "1")
+    assert found == code
+    assert "~ echo: rolling, revision 2\necho: 0 of 1 are HEALTHY\n" in out
+    assert "so it is" in out + err
 
 
 # --- what people see ------------------------------------------------------------------------------------------------

@@ -32,6 +32,9 @@ async def test_manual_a_change_waits_is_planned_and_taken_over(daemons: Daemons)
     daemon.drop("echo", echo())
     await until(lambda: waits(daemon, echo="create"))
     assert not await daemon.client.services()
+    assert "waiting for `orchestrator apply`: echo (create)" in (await daemon.cli("ls"))[2]
+    assert "echo create (see: orchestrator plan)" in (await daemon.cli("status"))[1]
+    assert [e.service for e in await daemon.events("plan.pending")] == ["echo"]
     code, plan = await planned(daemon)
     assert (code, plan["echo"]["change"], plan["echo"]["fits"]) == (3, "create", True)
     code, out, err = await daemon.cli("apply")
