@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from orchestrator.core.plan_views import ApplyRequest, ApplyView, PlanRequest, PlanView, ProgressView
+from orchestrator.core.revision_views import RevisionDetail, RevisionView
 from orchestrator.core.views import (
     CheckView,
     EventView,
@@ -16,8 +17,6 @@ from orchestrator.core.views import (
     KeyView,
     LaunchRequest,
     LogEntry,
-    RevisionDetail,
-    RevisionView,
     RoutingView,
     ServiceDetail,
     ServiceView,

@@ -7,7 +7,8 @@ from aiohttp import web
 from orchestrator.api.control import Control
 from orchestrator.api.routes import Route, answer, answer_many, body
 from orchestrator.core.errors import NotFound
-from orchestrator.core.views import RevisionDetail, RevisionView, RollbackRequest, ServiceView
+from orchestrator.core.revision_views import RevisionDetail, RevisionView, RollbackRequest
+from orchestrator.core.views import ServiceView
 
 
 async def history(request: web.Request, control: Control) -> web.Response:

@@ -8,7 +8,8 @@ from orchestrator.api.control import Control
 from orchestrator.api.routes import Route, answer, answer_many, body, query
 from orchestrator.api.streams import lines
 from orchestrator.core.errors import InvalidInput
-from orchestrator.core.views import LogEntry, RatioRequest, RoutingView
+from orchestrator.core.revision_views import RatioRequest
+from orchestrator.core.views import LogEntry, RoutingView
 
 
 async def ps(request: web.Request, control: Control) -> web.Response:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.core.changes import FieldChange, field_changes
+from orchestrator.core.revision_views import RevisionDetail, RevisionState, RevisionView
 from orchestrator.core.rollout_words import why
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Service
-from orchestrator.core.views import RevisionDetail, RevisionState, RevisionView, instant
+from orchestrator.core.views import instant
 from orchestrator.store import Revision, Texts
 
 SHORT = 24

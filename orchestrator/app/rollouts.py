@@ -12,11 +12,12 @@ from orchestrator.app.changes import ServiceChanges
 from orchestrator.app.history import ROLLED_BACK, revision_detail, revision_views
 from orchestrator.core import present
 from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.core.revision_views import RevisionDetail, RevisionView
 from orchestrator.core.rollout import rolled_back
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Rollout, RoutingStatus, Service
 from orchestrator.core.status import routing_status
-from orchestrator.core.views import RevisionDetail, RevisionView, RoutingView, ServiceView
+from orchestrator.core.views import RoutingView, ServiceView
 from orchestrator.store import Revision, Texts
 
 

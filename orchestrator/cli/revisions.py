@@ -26,7 +26,8 @@ from orchestrator.core.errors import NotFound, Unavailable
 if TYPE_CHECKING:
     from orchestrator.client import Client
     from orchestrator.core.changes import FieldChange
-    from orchestrator.core.views import RevisionDetail, RevisionView, ServiceDetail
+    from orchestrator.core.revision_views import RevisionDetail, RevisionView
+    from orchestrator.core.views import ServiceDetail
 
 MOST_LINES = 2000
 """Lines of a text that is compared line by line: beyond that it takes too long."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from orchestrator.core.errors import OrchestratorError, Unavailable
 from orchestrator.core.plan_views import ApplyRequest, ApplyView, PlanRequest, PlanView, ProgressView, TargetView
+from orchestrator.core.revision_views import RatioRequest, RevisionDetail, RevisionView, RollbackRequest
 from orchestrator.core.views import (
     CheckView,
     ConfirmedView,
@@ -25,10 +26,6 @@ from orchestrator.core.views import (
     KeyView,
     LaunchRequest,
     LogEntry,
-    RatioRequest,
-    RevisionDetail,
-    RevisionView,
-    RollbackRequest,
     RoutingView,
     ScaleRequest,
     ServiceDetail,

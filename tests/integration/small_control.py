@@ -20,6 +20,7 @@ from orchestrator.core.plan_views import (
     ServicePlan,
     TargetView,
 )
+from orchestrator.core.revision_views import RevisionDetail, RevisionView
 from orchestrator.core.state import RoutingStatus, ServiceStatus
 from orchestrator.core.views import (
     CauseView,
@@ -29,8 +30,6 @@ from orchestrator.core.views import (
     KeyView,
     LaunchRequest,
     LogEntry,
-    RevisionDetail,
-    RevisionView,
     RoutingView,
     ServiceDetail,
     ServiceView,
