@@ -161,7 +161,7 @@ async def daemon(
             '[docker]\npull = "never"',
             f"[defaults]\nimage = {json.dumps(image)}",
         ]
-        lines += ["[resource_groups.default]", "slots = { cpu = 100000 }"]
+        lines += ["[resource_groups.default]", "slots = { cpu = 100000, seat = 1 }"]
         config.write_text("\n".join(lines) + "\n")
         process = _spawn([*program, "--config", str(config)], log)
         try:

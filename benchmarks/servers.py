@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -55,12 +56,20 @@ def fill(folder: Path) -> None:
     (folder / "index.html").write_text("ok\n")
 
 
-def define(folder: Path, kind: Kind, *, routings: int = 1, **check: object) -> None:
-    """Drop the definition: whole, in one step, as an editor or `mv` would. Its health check is the default one."""
+def define(
+    folder: Path,
+    kind: Kind,
+    *,
+    routings: int = 1,
+    deployment: Mapping[str, Any] = MappingProxyType({}),
+    **check: object,
+) -> None:
+    """Drop the definition: whole, in one step, as an editor or `mv` would. Its health check is the default one;
+    `deployment`: keys besides."""
     command = kind.argv("{port}", "/models")
     service: Mapping[str, Any] = {"start_command": command, "port": 8000, "health_check": {"path": "/", **check}}
-    deployment = {"desired_routing_count": routings, "stop_grace": 1}
-    model = {"name": folder.name, "model_path": "/models", "service": service, "deployment": deployment}
+    deployed = {"desired_routing_count": routings, "stop_grace": 1, **deployment}
+    model = {"name": folder.name, "model_path": "/models", "service": service, "deployment": deployed}
     draft = folder / ".draft"
     draft.write_text(yaml.safe_dump({"models": [model]}))
     draft.rename(folder / "model-definition.yml")
