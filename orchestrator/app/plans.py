@@ -29,6 +29,7 @@ from orchestrator.core.plan_views import (
 from orchestrator.core.preview import Preview, after_world, preview
 from orchestrator.core.problems import Problem
 from orchestrator.core.progress import base, moved, progress
+from orchestrator.core.rollout_words import rejected_line
 from orchestrator.core.state import Routing, RoutingStatus, Service, World
 from orchestrator.core.status import is_shown, routing_status
 from orchestrator.core.views import instant
@@ -221,7 +222,7 @@ def _service_plan(pending: Pending, found: Preview) -> ServicePlan:
         lacks=found.lacks,
         downtime=found.downtime.text,
         downtime_seconds=found.downtime.seconds,
-        notes=found.notes,
+        notes=(*found.notes, rejected_line(pending.before)) if pending.rejected and pending.before else found.notes,
         why=summary(pending),
         revision=found.service.revision_number,
         held=pending.held,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from orchestrator.core.plan_views import FetchView, ProgressView, TargetView
 
+_CLOCK = re.compile(r"\d+ (s of|%)|\d+ requests?")
+"""What changes by the second, and is no news."""
 STATES = {"under_way": "cyan", "done": "green", "waits": "yellow", "rolled_back": "red", "superseded": "red"}
 
 
@@ -38,8 +41,9 @@ class Lines:
     def show(self, found: Sequence[ProgressView]) -> None:
         for one in found:
             line = f"{self._names[one.id]}: {one_line(_standing(one))}"
-            if one.state == "under_way" and not self._quiet and self._said.get(one.id) != line:
-                self._said[one.id] = line
+            without_clock = _CLOCK.sub("", line)
+            if one.state == "under_way" and not self._quiet and self._said.get(one.id) != without_clock:
+                self._said[one.id] = without_clock
                 print(line, flush=True)
 
 

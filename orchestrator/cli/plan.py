@@ -125,7 +125,7 @@ def _service(one: ServicePlan) -> Iterator[str]:
     told = "nothing changes" if one.change == "none" else one.change
     revision = f", revision {one.revision}" if one.change in ("create", "rolling", "recreate") else ""
     yield paint(mark, f"{mark} {one.service}: {told}{revision}")
-    yield from _fields(one.fields)
+    yield from _fields(one.fields, with_kind=one.change != "create")
     if one.operations:
         yield "  operations:"
         yield from (f"    {number}. {one_line(line)}" for number, line in enumerate(one.operations, 1))
@@ -138,16 +138,16 @@ def _service(one: ServicePlan) -> Iterator[str]:
         yield f"  held: {one_line(one.why)}, or `orchestrator apply --yes`"
 
 
-def _fields(fields: Sequence[FieldView]) -> Iterator[str]:
+def _fields(fields: Sequence[FieldView], *, with_kind: bool) -> Iterator[str]:
     width = max((len(f.path) for f in fields if not _is_body(f)), default=0)
     for field in fields:
         mark = "+" if field.before is None else "-" if field.after is None else "~"
-        path = one_line(field.path)
+        path, kind = one_line(field.path), f"  ({field.kind})" if with_kind else ""
         if _is_body(field):
-            yield paint(mark, f"  {mark} {path}  ({field.kind})")
+            yield paint(mark, f"  {mark} {path}") + kind
             yield from _diff(field)
         else:
-            yield paint(mark, f"  {mark} {path:<{width}}  {_values(field)}") + f"  ({field.kind})"
+            yield paint(mark, f"  {mark} {path:<{width}}  {_values(field)}") + kind
 
 
 def _is_body(field: FieldView) -> bool:

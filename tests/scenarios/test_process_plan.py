@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,16 +15,18 @@ from typing import Any
 import pytest
 from harness import EXAMPLES, Daemon, echo, until
 
+from orchestrator.cli.plan import code_of
+from orchestrator.core.plan_views import PlanRequest
+
 Daemons = Callable[..., Awaitable[Daemon]]
 MANUAL = {"ORCHESTRATOR_APPLY": "manual"}
 FAILS = {"start_command": ["python", "-c", "raise SystemExit(3)", "{port}"]}
 
 
-async def planned(daemon: Daemon, *arguments: str) -> tuple[int, dict[str, Any]]:
-    """Exit code of `plan`, and what it says by service."""
-    code, out, err = await daemon.cli("plan", *arguments, "-o", "json")
-    assert out, err
-    return code, {one["service"]: one for one in json.loads(out)}
+async def planned(daemon: Daemon, path: str | None = None) -> tuple[int, dict[str, Any]]:
+    """Exit code that `plan` would have, and what it says by service."""
+    view = await daemon.client.plan(PlanRequest(path=path))
+    return code_of(view), {one.service: one.model_dump(mode="json") for one in view.services}
 
 
 def changed(**environ: str) -> dict[str, Any]:
@@ -33,7 +39,6 @@ async def test_manual_a_change_waits_is_planned_and_taken_over(daemons: Daemons)
     await until(lambda: waits(daemon, echo="create"))
     assert not await daemon.client.services()
     assert "waiting for `orchestrator apply`: echo (create)" in (await daemon.cli("ls"))[2]
-    assert "echo create (see: orchestrator plan)" in (await daemon.cli("status"))[1]
     assert [e.service for e in await daemon.events("plan.pending")] == ["echo"]
     code, plan = await planned(daemon)
     assert (code, plan["echo"]["change"], plan["echo"]["fits"]) == (3, "create", True)
@@ -113,10 +118,38 @@ async def test_a_failed_change_is_rolled_back_and_tried_again_only_on_demand(dae
     assert code == 4, out + err
     assert "revision 2 was rolled back" in err
     assert {r.id for r in (await daemon.service("echo")).routings if r.status == "HEALTHY"} == first
-    assert (await planned(daemon, "echo"))[1]["echo"]["change"] == "rolling", "it waits to be tried again"
+    again = (await planned(daemon, "echo"))[1]["echo"]
+    assert (again["change"], "revision 2 was rolled back" in again["notes"][0]) == ("rolling", True), again
     code, out, err = await daemon.cli("apply", "echo", "--timeout", "40", "-o", "json")
     assert code == 4, out + err
     assert json.loads(out)["services"][0]["state"] == "rolled_back"
+
+
+async def test_an_interrupt_ends_the_waiting_and_not_the_rollout(daemons: Daemons) -> None:
+    daemon = await daemons(environ=MANUAL)
+    daemon.drop("echo", echo(deployment={"update": {"bake": 3}}))
+    assert (await daemon.cli("apply", "--no-wait"))[0] == 0
+    await daemon.settled("echo", 1)
+    daemon.edit("echo", echo(deployment={"environ": {"A": "1"}, "update": {"bake": 3}}))
+    command = (sys.executable, "-m", "orchestrator", "apply")
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=daemon.folder, env=daemon.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    await until(lambda: under_way(daemon))
+    await asyncio.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = await asyncio.wait_for(process.communicate(), 10)
+    assert (process.returncode, b"goes on" in err) == (130, True), err
+    await until(lambda: accepted(daemon, "2"))
+
+
+async def under_way(daemon: Daemon) -> bool:
+    return (await daemon.service("echo")).rollout is not None
+
+
+async def accepted(daemon: Daemon, revision: str) -> bool:
+    seen = await daemon.settled("echo", 1, deadline=0)
+    return (seen.rollout, seen.revision) == (None, revision)
 
 
 @pytest.mark.parametrize("text", ["models: 1", "models:\n  - name: [x"])
