@@ -18,8 +18,6 @@ from orchestrator.settings import Settings
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 PARTS = ("orchestrator", "tests", "benchmarks", "scripts")
-RESERVED = {"plan"}
-"""Verbs that docs/surface.md keeps a name for."""
 
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -90,7 +88,7 @@ def test_every_command_and_option_exists(page: Path) -> None:
                 name, given, _ = word.partition("=")
                 assert name in known, words
                 rest = rest[1:] if known[name] and not given else rest
-            elif hasattr(command, "commands") and word not in RESERVED and word != "…":
+            elif hasattr(command, "commands") and word != "…":
                 assert word in command.commands, words
                 command = command.commands[word]
                 known |= options(command)
