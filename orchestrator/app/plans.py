@@ -84,8 +84,7 @@ class PlanChanges(ServiceChanges):
             if request.plan is not None:
                 _refuse_moved(request.plan, base(self._facts.services.values(), changes), changes)
             if chosen is not None and chosen.candidates:
-                said = await self._put_in_place(chosen, changes)
-                changes, problems = _picked(said, chosen)
+                await asyncio.to_thread(put_in_place, chosen, self._parts.settings)
             left = {folder: _first(found) for folder, found in problems.items()}
             left |= {p.wanted.name: summary(p) for p in changes if p.held and not request.yes}
             targets = [await self._take(p, said, path) for p in changes if request.yes or not p.held]
@@ -122,17 +121,6 @@ class PlanChanges(ServiceChanges):
             folder = self._find(chosen.name).folder
             problems = {folder: said.problems[folder]} if folder in said.problems else {}
         return changes, problems
-
-    async def _put_in_place(self, chosen: Chosen, expected: Sequence[Pending]) -> Said:
-        """What folders say once the candidates lie there. Raises `Conflict` where that is not what was read of them."""
-        await asyncio.to_thread(put_in_place, chosen, self._parts.settings)
-        said = await self._parts.reader.said()
-        found = {p.wanted.name: p.mark for p in _picked(said, chosen)[0]}
-        gone = [p.wanted.name for p in expected if found.get(p.wanted.name) != p.mark]
-        if gone and self._parts.settings.apply == "manual":
-            text = f"cannot apply: the definition of {', '.join(gone)} changed while it was put in place"
-            raise Conflict(text, hint="run `orchestrator plan` again")
-        return said
 
     async def _take(self, pending: Pending, said: Said, path: str | None) -> TargetView:
         change = change_of(pending, one_at_a_time=pending.wanted.id in self._facts.world().exclusive)

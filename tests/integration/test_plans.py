@@ -168,6 +168,16 @@ async def test_a_candidate_stands_for_the_folder_of_its_name(small: Opened, tmp_
         assert said.pending[0].wanted.spec.routing.model_folder == str(it.models / "echo")
 
 
+async def test_somebodys_word_for_a_removed_folder_is_followed(small: Opened) -> None:
+    async with small() as it:
+        folder = it.define()
+        it.define("other")
+        assert await it.pending() == {"echo": "create", "other": "create"}
+        await it.reader.adopt(str(folder))
+        assert [s.name for s in it.facts.services.values()] == ["echo"]
+        assert await it.pending() == {"other": "create"}
+
+
 SIDE = "deployment-config.yaml"
 
 

@@ -1,0 +1,125 @@
+"""How far a change is, whether the world moved since a plan, and the tree that shows it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from rich.console import Console
+from worlds import routing, service, spec
+
+from orchestrator.cli.applying import tree
+from orchestrator.core import present
+from orchestrator.core.definition import Update
+from orchestrator.core.pending import Pending
+from orchestrator.core.plan_views import FetchView, ProgressState, ProgressView
+from orchestrator.core.progress import base, moved, progress
+from orchestrator.core.state import Failure, Phase, Rejected, Rollout, Routing, Service
+
+NEW = replace(service("echo", spec=spec(desired=2, image="i:2")), revision_number=2)
+OLD = service("echo", spec=spec(desired=2))
+
+
+def rollout(phase: Phase, **more: Any) -> Rollout:
+    return Rollout(NEW.revision, "rolling", "changed", 0.0, phase=phase, **more)
+
+
+def one(ident: str = "r1", state: str = "healthy", of: Service = NEW, **more: Any) -> Routing:
+    return routing(of, ident, state, **more)
+
+
+FAILURE = Failure("exited", "it ended with exit code 3", 5.0)
+CASES: dict[str, tuple[Service | None, tuple[Routing, ...], str, ProgressState, str]] = {
+    "all are there": (NEW, (one("a"), one("b")), NEW.revision, "done", "2 routings are HEALTHY on revision 2"),
+    "one is missing": (NEW, (one("a"),), NEW.revision, "under_way", "1 of 2"),
+    "an old one still ends": (NEW, (one("a"), one("b"), one("c", of=OLD)), NEW.revision, "under_way", "2 of 2"),
+    "it is still watched": (
+        replace(NEW, rollout=rollout("baking")),
+        (one("a"), one("b")),
+        NEW.revision,
+        "under_way",
+        "which is watched",
+    ),
+    "one waits": (NEW, (one("a", "waiting", cause="no capacity"),), NEW.revision, "under_way", "; no capacity"),
+    "one failed": (NEW, (one("a", "gone", failure=FAILURE),), NEW.revision, "under_way", "the last start failed: it"),
+    "it was rolled back": (
+        replace(OLD, rejected=Rejected(NEW.revision, 2, "it fell over", 1.0)),
+        (),
+        NEW.revision,
+        "rolled_back",
+        "revision 2 was rolled back: it fell over",
+    ),
+    "another came": (OLD, (), NEW.revision, "superseded", "another change took over"),
+    "somebody must promote": (
+        service("echo", spec=spec(update=Update(strategy="blue_green")), rollout=rollout("ready")),
+        (),
+        OLD.revision,
+        "waits",
+        "`orchestrator promote echo`",
+    ),
+    "it ends": (replace(NEW, removing=True), (one(),), "", "under_way", "1 routings end"),
+    "it is gone": (None, (), "", "done", "it is gone"),
+    "it came back": (NEW, (), "", "superseded", "its removal was undone"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_how_far_a_change_is(name: str) -> None:
+    known, routings, revision, state, text = CASES[name]
+    found = progress(known, routings, revision, one_at_a_time=False)
+    assert (found[0], text in found[1]) == (state, True), found
+
+
+MOVES: dict[str, tuple[Service | None, str]] = {
+    "nothing": (OLD, ""),
+    "its health": (replace(OLD, problems=()), ""),
+    "its revision": (NEW, "echo is at revision 2, not 1"),
+    "its count": (replace(OLD, override_desired=5), "5 routings of echo are wanted, not 2"),
+    "something hot": (
+        replace(OLD, spec=OLD.spec.model_copy(update={"open_to_public": True})),
+        "echo was changed",
+    ),
+    "its definition": (replace(OLD, digest="new"), "the definition of echo was changed"),
+    "it is gone": (None, "echo is gone"),
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_what_moved_since_a_plan_was_saved(name: str) -> None:
+    now, text = MOVES[name]
+    before = base([replace(OLD, digest="old")], [Pending(OLD, NEW)])
+    known = [replace(now, digest=now.digest or "old")] if now else []
+    found = moved(before, base(known, [Pending(OLD, NEW)]), {"echo": "1"}, {"echo": "1"})
+    assert found == ([text] if text else [])
+
+
+def test_what_is_wanted_must_be_the_same_too() -> None:
+    assert moved({}, {}, {"a": "1", "b": "1"}, {"b": "2", "c": "1"}) == [
+        "nothing is to be changed of a any more",
+        "a change of c came since",
+        "something else is wanted of b",
+    ]
+
+
+def test_the_tree_shows_services_routings_and_what_is_fetched() -> None:
+    around = present.Surroundings(now=10.0, gateway_url="http://g")
+    mine = (one("r1"), one("r2", "starting"))
+    view = ProgressView(
+        id=NEW.id,
+        name="echo",
+        state="under_way",
+        message="1 of 2 routings are HEALTHY",
+        service=present.service_view(NEW, mine, around),
+        routings=tuple(present.routing_view(r, around) for r in mine),
+        fetching=(FetchView(routing="r2", image="i:2", current=1 << 20, total=4 << 20),),
+    )
+    console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    with console.file:
+        console.print(tree([view], {NEW.id: "echo"}, datetime.fromtimestamp(10, UTC)))
+        shown = console.export_text()
+    assert "0 of 1 done" in shown
+    assert "echo  under_way  1 of 2 routings are HEALTHY; fetching i:2: 25 % of 4 MiB" in shown
+    assert "r1" in shown
+    assert "fetching i:2: 25 % of 4 MiB" in shown.splitlines()[-1]
