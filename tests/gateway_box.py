@@ -19,6 +19,12 @@ from orchestrator.core.state import Token
 from orchestrator.gateway import HAProxyGateway
 from orchestrator.settings import GatewaySettings
 
+WEBSOCKET = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "MTIzNDU2Nzg5MDEyMzQ1Ng==",
+}
 Scope = Literal["infer", "read", "admin"]
 
 
@@ -229,3 +235,49 @@ async def until(condition: Callable[[], Any], limit: float = 5.0) -> None:
             return
         assert time.monotonic() < deadline, "it did not come true in time"
         await asyncio.sleep(0.02)
+
+
+class Load:
+    """Keep-alive clients that ask as fast as `gap` allows; a connection is opened anew only after `close` was said."""
+
+    def __init__(self, real: Box, count: int, path: str, headers: dict[str, str], *, gap: float = 0.005) -> None:
+        self._real, self._count, self._path, self._headers, self._gap = real, count, path, headers, gap
+        self.answered = 0
+        self.failed: list[str] = []
+        self.seen: list[tuple[float, float, str]] = []
+        """When it was sent, when it was answered, and by which model server."""
+        self._ending = False
+
+    async def __aenter__(self) -> Load:
+        self._tasks = [asyncio.create_task(self._client(), name=f"client:{i}") for i in range(self._count)]
+        await until(lambda: self.answered > self._count or self.failed)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._ending = True
+        await asyncio.gather(*self._tasks)
+
+    async def _client(self) -> None:
+        while not self._ending:
+            async with self._real.client() as client:
+                while not (self._ending or client.closing):
+                    await self._one(client)
+                    await asyncio.sleep(self._gap)
+
+    async def _one(self, client: Client) -> None:
+        sent = time.monotonic()
+        try:
+            answer = await client.ask(self._path, self._headers)
+        except (OSError, EOFError) as error:
+            self.failed.append(repr(error))
+            client.closing = True
+            return
+        self.answered += 1
+        if answer.status != 200:
+            self.failed.append(f"{answer.status} {answer.body!r}")
+        else:
+            self.seen.append((sent, time.monotonic(), answer.json["server"]))
+
+
+async def old_workers(real: Box, count: str) -> bool:
+    return (await real.gateway.check())["old_workers"] == count

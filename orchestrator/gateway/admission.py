@@ -106,7 +106,7 @@ def weights(servers: Sequence[Server]) -> tuple[bool, dict[str, int]]:
     """Whether all that get requests get equally many, and by routing whole weights that keep the ratios.
 
     0: no new requests. Of 1 … 256 as the largest weight the one that comes nearest to the ratios asked for is taken,
-    the smallest of equals, since small weights make smooth turns.
+    the largest of equals: HAProxy's turns miss 3:19:19:19 by 2 %, 39:247:247:247 by 0.1 %.
     """
     asked = {s.routing: 0.0 if s.draining else max(s.weight, 0.0) for s in servers}
     positive = {routing: weight for routing, weight in asked.items() if weight > 0}
@@ -118,5 +118,5 @@ def weights(servers: Sequence[Server]) -> tuple[bool, dict[str, int]]:
     def error(scale: int) -> float:
         return max(abs(max(1, round(share * scale)) / (share * scale) - 1) for share in shares)
 
-    scale = min(range(1, MAX_WEIGHT + 1), key=lambda scale: (round(error(scale), 6), scale))
+    scale = min(range(1, MAX_WEIGHT + 1), key=lambda scale: (round(error(scale), 3), -scale))
     return False, {r: max(1, round(w / top * scale)) if w > 0 else 0 for r, w in asked.items()}

@@ -58,10 +58,13 @@ class Files:
         if text != self.read_config():
             private.replace(self.config, text)
 
-    def write_hold(self) -> None:
-        text = hold_source()
-        if private.read(self.folder / HOLD) != text:
-            private.replace(self.folder / HOLD, text)
+    def complete(self) -> None:
+        """All that a configuration reads is there: also what one of another version did without."""
+        for name in MAP_NAMES:
+            if not self.map(name).exists():
+                self.write_map(name, {})
+        if private.read(self.folder / HOLD) != hold_source():
+            private.replace(self.folder / HOLD, hold_source())
 
     def write_map(self, name: str, entries: Mapping[str, str]) -> None:
         text = map_text(entries)

@@ -199,7 +199,7 @@ class HAProxyGateway:
         """Put the new configuration in place once HAProxy has read it; the one before."""
         before = self._files.read_config()
         private.replace(self._files.candidate, text)
-        self._files.write_hold()
+        self._files.complete()
         process.check(binary(self._settings.haproxy, self._files.folder), self._files, self._files.candidate)
         self._put(text, entries)
         self._files.candidate.unlink(missing_ok=True)

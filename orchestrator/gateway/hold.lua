@@ -20,7 +20,8 @@ local function pause()
   return math.min(20 + total // 20, 1000)
 end
 
--- A client that goes away ends its wait without a word, so what was not heard of for a second is gone.
+-- A client that goes away ends its wait without a word, so what was not heard of for a second is gone. (HAProxy 2.8
+-- sees that only of those that had more to send. Others keep their place until the wait ends for all.)
 local function sweep(line, at)
   if at < line.swept + 200 then return end
   line.swept = at

@@ -11,7 +11,7 @@ from orchestrator.auth import SigningKey
 from orchestrator.core.errors import Unavailable
 from orchestrator.gateway import listening, process
 from orchestrator.gateway.binary import binary
-from orchestrator.gateway.files import MAP_NAMES, Files, files
+from orchestrator.gateway.files import Files, files
 from orchestrator.gateway.render import Structure, own_ports, render, structure, without_ports
 from orchestrator.settings import GatewaySettings, address
 
@@ -50,10 +50,7 @@ def _empty(settings: GatewaySettings, paths: Files, secrets: Sequence[str]) -> S
 
 
 def _write_missing(paths: Files, empty: Structure) -> None:
-    for name in MAP_NAMES:
-        if not paths.map(name).exists():
-            paths.write_map(name, {})
-    paths.write_hold()
+    paths.complete()
     if not paths.read_config():
         paths.write_config(render(empty, {}))
 

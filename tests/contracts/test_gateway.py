@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
@@ -20,8 +21,10 @@ from orchestrator.core.errors import Unavailable
 from orchestrator.core.ports import Gateway
 from orchestrator.core.routes import Route, RouteTable, Server
 from orchestrator.gateway import MemoryGateway
+from orchestrator.settings import GatewaySettings
 
 Ask = Callable[..., Awaitable[tuple[int, str]]]
+HOLD: Any = {"hold_seconds": 1.5, "hold_requests": 2}
 
 
 @dataclass
@@ -40,11 +43,11 @@ async def subject(
 ) -> AsyncIterator[Subject]:
     async with model_servers("r1") as (server,):
         if request.param == "haproxy":
-            async with box(tmp_path, free_port()) as real:
+            async with box(tmp_path, free_port(), **HOLD) as real:
                 yield Subject(real.gateway, real.ring, _over_http(real), server)
         else:
             ring = KeyRing.open(tmp_path)
-            fake = MemoryGateway(ring.signing_keys)
+            fake = MemoryGateway(ring.signing_keys, settings=GatewaySettings(**HOLD))
             await fake.start()
             yield Subject(fake, ring, _of_memory(fake), server)
 
@@ -61,7 +64,7 @@ def _over_http(real: Box) -> Ask:
 
 def _of_memory(fake: MemoryGateway) -> Ask:
     async def ask(path: str, headers: dict[str, str], method: str = "GET", host: str = "gateway.test") -> Any:
-        return fake.ask(path, headers, method=method, host=host)
+        return await fake.answer(path, headers, method=method, host=host)
 
     return ask
 
@@ -290,12 +293,49 @@ async def test_who_has_a_host_keeps_it_while_it_asks_for_it(subject: Subject) ->
     assert await subject.ask("/", {}, host="one.test") == (401, "token_missing")
 
 
+async def test_one_side_gets_all_requests(subject: Subject) -> None:
+    blue, green = subject.server.server(), Server("g1", "127.0.0.1", subject.server.port, side="green")
+    for side, able in (("blue", True), ("green", True), ("green", False), ("blue", False)):
+        servers = (blue, green) if able else (blue,) if side == "green" else (green,)
+        await subject.gateway.publish(
+            RouteTable((Route("two", "serving", True, servers, side=side, two_sided=True),))  # type: ignore[arg-type]
+        )
+        before = await _requests(subject)
+        status, _ = await subject.ask("/inference/two/", {})
+        assert status == (200 if able else 503), (side, able)
+        more = {name for name, requests in (await _requests(subject)).items() if requests > before.get(name, 0)}
+        assert more == ({"blue": {"r1"}, "green": {"g1"}}[side] if able else set())
+
+
+async def _requests(subject: Subject) -> dict[str, int]:
+    return {name: count.requests for seen in (await subject.gateway.traffic()).values() for name, count in seen.items()}
+
+
+async def test_requests_wait_while_their_service_holds(subject: Subject) -> None:
+    holding = RouteTable((Route("echo", "holding", True), Route("shut", "holding"), route("free", subject.server)))
+    await subject.gateway.publish(holding)
+    began = time.monotonic()
+    waiting = [asyncio.ensure_future(subject.ask("/inference/echo/", {})) for _ in range(2)]
+    assert not (await asyncio.wait(waiting, timeout=0.2))[0]
+    assert await subject.ask("/inference/echo/", {}) == (503, "hold_full")
+    assert await subject.ask("/inference/shut/", {}) == (401, "token_missing")
+    assert await subject.ask("/inference/free/", {}) == (401, "token_missing")
+    await subject.gateway.publish(holding)
+    assert not (await asyncio.wait(waiting, timeout=0.05))[0]
+    await subject.gateway.publish(RouteTable((route("echo", subject.server, open_to_public=True),)))
+    assert await asyncio.gather(*waiting) == [(200, "r1")] * 2
+    await subject.gateway.publish(holding)
+    began = time.monotonic()
+    assert await subject.ask("/inference/echo/", {}) == (503, "hold_timeout")
+    assert 1.4 < time.monotonic() - began < 2.5
+
+
 async def test_a_stopped_gateway_says_so(subject: Subject) -> None:
     await subject.gateway.publish(table(subject.server))
     assert await subject.gateway.check()
     assert sum((await subject.gateway.sessions()).values()) == 0
     await subject.gateway.stop()
-    for call in (subject.gateway.check, subject.gateway.sessions):
+    for call in (subject.gateway.check, subject.gateway.sessions, subject.gateway.traffic):
         with pytest.raises(Unavailable):
             await call()
     with pytest.raises(Unavailable):

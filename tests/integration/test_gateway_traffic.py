@@ -11,7 +11,20 @@ from typing import Any
 
 import psutil
 import pytest
-from gateway_box import Box, Client, ModelServer, box, echo_websocket, model_servers, reply, route, until
+from gateway_box import (
+    WEBSOCKET,
+    Box,
+    Client,
+    Load,
+    ModelServer,
+    box,
+    echo_websocket,
+    model_servers,
+    old_workers,
+    reply,
+    route,
+    until,
+)
 
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.routes import Route, RouteTable, Server
@@ -21,43 +34,6 @@ from orchestrator.core.routes import Route, RouteTable, Server
 async def real(tmp_path: Path, free_port: Callable[[], int]) -> AsyncIterator[Box]:
     async with box(tmp_path, free_port()) as made:
         yield made
-
-
-class Load:
-    """Keep-alive clients that ask as fast as `gap` allows; a connection is opened anew only after `close` was said."""
-
-    def __init__(self, real: Box, count: int, path: str, headers: dict[str, str], *, gap: float = 0.005) -> None:
-        self._real, self._count, self._path, self._headers, self._gap = real, count, path, headers, gap
-        self.answered = 0
-        self.failed: list[str] = []
-        self._ending = False
-
-    async def __aenter__(self) -> Load:
-        self._tasks = [asyncio.create_task(self._client(), name=f"client:{i}") for i in range(self._count)]
-        await until(lambda: self.answered > self._count or self.failed)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._ending = True
-        await asyncio.gather(*self._tasks)
-
-    async def _client(self) -> None:
-        while not self._ending:
-            async with self._real.client() as client:
-                while not (self._ending or client.closing):
-                    await self._one(client)
-                    await asyncio.sleep(self._gap)
-
-    async def _one(self, client: Client) -> None:
-        try:
-            answer = await client.ask(self._path, self._headers)
-        except (OSError, EOFError) as error:
-            self.failed.append(repr(error))
-            client.closing = True
-            return
-        self.answered += 1
-        if answer.status != 200:
-            self.failed.append(f"{answer.status} {answer.body!r}")
 
 
 async def test_twenty_reloads_under_sixty_clients(real: Box) -> None:
@@ -71,11 +47,7 @@ async def test_twenty_reloads_under_sixty_clients(real: Box) -> None:
         assert load.failed == []
         assert load.answered > 1200
         assert (await real.gateway.check())["reloads"] == "21"
-        await until(lambda: _old_workers(real, "0"))
-
-
-async def _old_workers(real: Box, count: str) -> bool:
-    return (await real.gateway.check())["old_workers"] == count
+        await until(lambda: old_workers(real, "0"))
 
 
 async def test_routings_come_and_go_without_reload_and_without_a_failed_request(real: Box) -> None:
@@ -106,7 +78,7 @@ async def test_revocation_reaches_open_connections_of_every_worker(real: Box) ->
             await real.serve(route("echo", server), *[route(f"s{i}", server) for i in range(turn)])
             clients.append(await open_ones.enter_async_context(real.client()))
             assert (await clients[-1].ask("/inference/echo/", bad)).status == 200
-        assert await _old_workers(real, "2")
+        assert await old_workers(real, "2")
         began = time.monotonic()
         await real.gateway.revoke({"gone": time.time() + 60})
         for client in clients:
@@ -288,10 +260,7 @@ async def _ended(clients: list[Client]) -> list[bool]:
 async def test_websockets_pass_and_outlive_a_reload(real: Box) -> None:
     async with model_servers("r1", behave=echo_websocket) as (server,), real.client() as client:
         await real.serve(route("echo", server))
-        upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
-        await client.send(
-            "/inference/echo/ws", {**upgrade, "Sec-WebSocket-Key": "MTIzNDU2Nzg5MDEyMzQ1Ng==", **real.bearer()}
-        )
+        await client.send("/inference/echo/ws", WEBSOCKET | real.bearer())
         assert (await client.head()).status == 101
         for frame in (b"\x81\x02hi", b"\x82\x7e\xff\xff" + b"x" * 65535):
             client.writer.write(frame)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.routes import Route, RouteTable, Server
+from orchestrator.core.routes import Route, RouteTable, Server, Side
 from orchestrator.gateway import runtime
 from orchestrator.gateway.admission import Granted, admit, weights
 from orchestrator.gateway.render import maps, members, own_ports, render, structure, without_ports
@@ -26,8 +29,9 @@ def server(name: str, weight: float = 1.0, *, draining: bool = False) -> Server:
         ([1.0, 1.0], True, [1, 1]),
         ([0.5], True, [1]),
         ([0.0, 2.0], True, [0, 1]),
-        ([0.1, 0.9], False, [1, 9]),
-        ([1.0, 2.0, 3.0], False, [1, 2, 3]),
+        ([0.1, 0.9], False, [28, 252]),
+        ([1.0, 2.0, 3.0], False, [85, 170, 255]),
+        ([5.0, 95 / 3, 95 / 3, 95 / 3], False, [39, 247, 247, 247]),
         ([0.005, 0.995], False, [1, 199]),
         ([0.0001, 1.0], False, [1, 256]),
         ([-1.0, 1.0], True, [0, 1]),
@@ -118,6 +122,43 @@ def test_a_state_is_told_after_servers_came_and_before_they_go() -> None:
     ]
 
 
+def test_a_switch_is_one_entry_between_those_that_come_and_those_that_fade() -> None:
+    def sides(side: Side, *, leaving: bool = False) -> Route:
+        servers = (Server("b", "10.0.0.1", 80, draining=leaving), Server("g", "10.0.0.1", 80, side="green"))
+        return Route("echo", "serving", servers=servers, side=side, two_sided=True)
+
+    switch = "set map maps/backend.map echo green_echo"
+    assert commands(sides("blue"), sides("green")) == [switch]
+    assert commands(sides("blue"), sides("green", leaving=True)) == [switch, "set server svc_echo/b weight 0"]
+    assert commands(Route("echo", "holding", two_sided=True), sides("green")) == [
+        *("add server svc_echo/b 10.0.0.1:80 weight 1 pool-purge-delay 1s", "enable server svc_echo/b"),
+        *("add server green_echo/g 10.0.0.1:80 weight 1 pool-purge-delay 1s", "enable server green_echo/g"),
+        *(switch, "set map maps/state.map echo serving"),
+    ]
+
+
+def test_shares_of_those_that_are_there_change_before_another_comes() -> None:
+    before = Route("echo", "serving", servers=(server("a"), server("b")), weighted=True)
+    after = Route("echo", "serving", servers=(server("0", 0.1), server("a", 0.45), server("b", 0.45)), weighted=True)
+    assert [line.split()[:3] for line in commands(before, after)] == [
+        ["set", "server", "svc_echo/a"],
+        ["set", "server", "svc_echo/b"],
+        ["add", "server", "svc_echo/0"],
+        ["enable", "server", "svc_echo/0"],
+    ]
+
+
+def test_maps_of_another_version_are_left_alone() -> None:
+    assert runtime.entries("0x1 echo svc_echo\n0x2 a b c\n\n") == {"echo": "svc_echo", "a": "b c"}
+    unknown = "Unknown map identifier. Please use #<id> or <name>.\n\n"
+    assert not runtime.knows_map(unknown)
+    assert runtime.entries(unknown) == {}
+    up = Route("echo", "serving", servers=(server("r1"),))
+    running, entries = world(Route("echo", "holding"))
+    del entries["backend"]
+    assert runtime.commands(running, members((up,)), entries, maps((up,)))[-1] == "set map maps/state.map echo serving"
+
+
 def test_nothing_is_told_twice() -> None:
     up = Route("echo", "serving", servers=(server("r1", 0.1), server("r2", 0.9)))
     assert commands(up, up) == []
@@ -130,6 +171,11 @@ def test_nothing_is_told_twice() -> None:
         (Route("echo", "serving", open_to_public=True, host="x.test"), False),
         (Route("echo", "serving", servers=(server("a"), server("b"))), False),
         (Route("echo", "serving", servers=(server("a", 0.1), server("b", 0.9))), True),
+        (Route("echo", "serving", servers=(server("a", 0.1), server("b", 0.9)), weighted=True), True),
+        (Route("echo", "holding"), False),
+        (Route("echo", "serving", two_sided=True), True),
+        (Route("echo", "serving", side="green"), True),
+        (Route("echo", "serving", servers=(Server("g", "10.0.0.1", 80, side="green"),)), True),
         (Route("echo", "serving", retry=False), True),
         (Route("echo", "serving", port=9000), True),
         (Route("other", "serving"), True),
@@ -140,6 +186,19 @@ def test_only_structure_needs_a_reload(changed: Route, reloads: bool) -> None:
         return structure([route], SETTINGS, ["k"], "/o").digest
 
     assert (digest(changed) != digest(Route("echo", "serving"))) is reloads
+
+
+@pytest.mark.parametrize("facts", [{"two_sided": True}, {"weighted": True}], ids=str)
+def test_no_step_of_a_rollout_is_structure(facts: Any) -> None:
+    green = Server("g", "10.0.0.1", 80, side="green") if "two_sided" in facts else server("g", 0.05)
+    steps = [
+        Route("echo", "serving", servers=(server("b"),)),
+        Route("echo", "serving", servers=(server("b", 0.95), green)),
+        Route("echo", "holding", servers=(green,)),
+    ]
+    if "two_sided" in facts:
+        steps.append(Route("echo", "serving", servers=(green,), side="green"))
+    assert len({structure([replace(step, **facts)], SETTINGS, ["k"], "/o").digest for step in steps}) == 1
 
 
 def test_keys_and_settings_are_structure() -> None:
