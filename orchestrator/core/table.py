@@ -17,14 +17,33 @@ STATES: dict[ServiceStatus, RouteState] = {
 
 def routes(world: World) -> RouteTable:
     """Equal worlds give equal tables: in order of service name, servers in order of routing id."""
-    by_service: dict[str, list[Routing]] = {}
-    for routing in world.routings.values():
-        by_service.setdefault(routing.service_id, []).append(routing)
-    services = sorted(world.services.values(), key=lambda s: s.name.lower())
-    known = [_route(s, by_service.get(s.id, [])) for s in services]
-    names = {s.name.lower() for s in services}
-    broken = [Route(name, "service_invalid") for name in world.broken if name.lower() not in names]
-    return RouteTable(tuple(sorted([*known, *broken], key=lambda r: r.service.lower())))
+    return Drawing().of(world)
+
+
+class Drawing:
+    """`routes` of one world after another: what a service has is drawn anew only where something of it changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Service, Sequence[Routing], Route]] = {}
+        """By id of the service: what its route was made of, and the route."""
+
+    def of(self, world: World) -> RouteTable:
+        by_service: dict[str, list[Routing]] = {}
+        for routing in world.routings.values():
+            by_service.setdefault(routing.service_id, []).append(routing)
+        drawn = {s.id: self._drawn(s, by_service.get(s.id, [])) for s in world.services.values()}
+        self._known = drawn
+        names = {s.name.lower() for s in world.services.values()}
+        broken = [Route(name, "service_invalid") for name in world.broken if name.lower() not in names]
+        known = [route for _, _, route in drawn.values()]
+        return RouteTable(tuple(sorted([*known, *broken], key=lambda r: r.service.lower())))
+
+    def _drawn(self, service: Service, routings: Sequence[Routing]) -> tuple[Service, Sequence[Routing], Route]:
+        """Facts are values that are replaced, never changed: the same ones are compared at once."""
+        known = self._known.get(service.id)
+        if known is not None and known[0] == service and known[1] == routings:
+            return known
+        return service, routings, _route(service, routings)
 
 
 def _route(service: Service, routings: Sequence[Routing]) -> Route:

@@ -20,7 +20,7 @@ from orchestrator.core.ports import Clock, Gateway, Runtime
 from orchestrator.core.routes import RouteTable
 from orchestrator.core.state import ProbeState, Routing
 from orchestrator.core.status import is_live, is_up
-from orchestrator.core.table import routes
+from orchestrator.core.table import Drawing
 from orchestrator.executor import Executor
 from orchestrator.scheduler.facts import Facts
 from orchestrator.scheduler.journal import Journal
@@ -83,6 +83,7 @@ class Loop:
         self._wake = asyncio.Event()
         self._rescan = True
         self._republish = True
+        self._drawing = Drawing()
         self._published: RouteTable | None = None
         self._probed: dict[str, ProbeState] = {}
         """Of routings that became HEALTHY or UNHEALTHY since the last look."""
@@ -225,7 +226,7 @@ class Loop:
         if not self.facts.observed_ok and self._published is None:
             return None
         world = self.facts.world()
-        table = routes(replace(world, routings={**world.routings, **(probed or {})}))
+        table = self._drawing.of(replace(world, routings={**world.routings, **(probed or {})}))
         if table == self._published and not self._republish:
             return None
         try:
