@@ -102,7 +102,7 @@ class Tries:
             tell(
                 "result",
                 "passed",
-                "the first pass of its health check" if spec.health else "its port accepts connections",
+                "the first pass of its health check" if spec.routing.health else "its port accepts connections",
             )
         else:
             tell("result", "failed", *failure)
@@ -136,17 +136,17 @@ class Tries:
         started, state = self._clock.now(), ProbeState()
         while True:
             seen = await self._observed(unit)
-            target = Target(unit, seen.host, seen.port, spec.health, started)
+            target = Target(unit, seen.host, seen.port, spec.routing.health, started)
             result = await self._prober.probe(target, owned=True)
             if result.message != state.last_message:
                 tell("probe", "passed" if result.ok else "info", result.message)
-            state = fold(state, result, spec.health, started)
+            state = fold(state, result, spec.routing.health, started)
             if state.passed_once:
                 return
             if self._clock.now() - started > spec.start_timeout:
                 text = f"not HEALTHY within {spec.start_timeout:g} s: {state.last_message}"
                 raise RuntimeFailure(text, code="start_timeout")
-            await asyncio.sleep(gap(state, spec.health, started, self._clock.now()) or 0)
+            await asyncio.sleep(gap(state, spec.routing.health, started, self._clock.now()) or 0)
 
     async def _observed(self, unit: str) -> Observed:
         seen = next((o for o in await self._runtime.observe() if o.routing == unit), None)

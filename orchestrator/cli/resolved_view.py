@@ -101,7 +101,7 @@ def _key(name: str, value: object) -> str:
 
 
 def _addresses(service: ServiceSpec) -> Iterator[tuple[str, str]]:
-    yield "health", _health(service.health)
+    yield "health", _health(service.routing.health)
     public = "without a token" if service.open_to_public else "with a token"
     yield "endpoint", f"/inference/{service.name} ({public})"
     if service.endpoint.port or service.endpoint.host:

@@ -39,6 +39,7 @@ ROUTING: Mapping[str, str] = {
     "command": "service.start_command",
     "shell": "service.shell",
     "port": "service.port",
+    "health": "service.health_check",
     "image": "deployment.image",
     "environ": "deployment.environ",
     "secrets": "deployment.secrets",
@@ -58,7 +59,6 @@ ROUTING: Mapping[str, str] = {
 }
 """Fields of `RoutingSpec`; together they are the revision. Its `model_name` is that of the service."""
 HOT: Mapping[str, str] = {
-    "health": "service.health_check",
     "metadata": "metadata",
     "desired": "deployment.desired_routing_count",
     "open_to_public": "deployment.open_to_public",

@@ -52,13 +52,11 @@ def _service(view: View) -> ServiceSpec:
     if not is_service_name(view.model.name) and view.name != view.merged.get("service_name"):
         hint = "deployment.service_name gives it another"
         view.tell_model("warning", "name", f"is not URL-safe: the service is called {view.name}", hint)
-    check = view.service.health_check
     spec = ServiceSpec(
         name=view.name,
         model_name=view.model.name,
         routing=_routing(view),
         desired=view.merged.get("desired_routing_count", 1),
-        health=check if check and check.enable else None,
         metadata=view.model.metadata,
         **view.merged.given("open_to_public", "endpoint", "start_timeout", "unhealthy_timeout", "stop_grace", "retry"),
         **view.merged.given("update"),
@@ -71,6 +69,7 @@ def _service(view: View) -> ServiceSpec:
 
 def _routing(view: View) -> RoutingSpec:
     mount, path = placing.model_places(view)
+    check = view.service.health_check
     granting.check_permissions(view)
     granting.check_environ(view)
     return RoutingSpec(
@@ -83,6 +82,7 @@ def _routing(view: View) -> RoutingSpec:
         command=view.service.start_command,
         shell=view.service.shell,
         port=view.service.port,
+        health=check if check and check.enable else None,
         actions=view.service.pre_start_actions,
         resources=granting.resources(view),
         mounts=placing.mounts(view, mount),

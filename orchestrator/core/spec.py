@@ -56,6 +56,9 @@ class RoutingSpec(Part):
     labels: Mapping[str, str] = Field(default_factory=dict)
     devices: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
+    health: HealthCheck | None = None
+    """None: off; a routing counts as HEALTHY once its port accepts a connection. With the revision, so that each
+    routing is asked what it was made to answer."""
 
     @cached_property
     def revision(self) -> str:
@@ -78,8 +81,6 @@ class ServiceSpec(Part):
     routing: RoutingSpec
     desired: int = 1
     open_to_public: bool = False
-    health: HealthCheck | None = None
-    """None: off; a routing counts as HEALTHY once its port accepts a connection."""
     endpoint: Endpoint = Endpoint()
     start_timeout: float = 1800.0
     unhealthy_timeout: float = 60.0

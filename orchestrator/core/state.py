@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from orchestrator.core.definition import HealthCheck
 from orchestrator.core.problems import Problem
 from orchestrator.core.routes import Side, Traffic
 from orchestrator.core.spec import RoutingSpec, ServiceSpec, Source
@@ -135,6 +136,8 @@ class Routing:
     traffic_ratio: float = 1.0
     """Its share of the requests against the others of its service (of its revision, while a canary is judged)."""
     side: Side = "blue"
+    health: HealthCheck | None = None
+    """The health check of its revision."""
 
     # observed and in flight; not stored
     observed: Observed | None = None

@@ -109,11 +109,10 @@ class Loop:
 
     def _on_probe(self, routing_id: str, result: ProbeResult) -> None:
         routing = self.facts.routings.get(routing_id)
-        service = self.facts.services.get(routing.service_id) if routing else None
-        if routing is None or service is None or routing.started_at is None:
+        if routing is None or routing.started_at is None:
             return
         known = self._probed.get(routing_id, routing.probe)
-        probe = fold(known, result, service.spec.health, routing.started_at)
+        probe = fold(known, result, routing.health, routing.started_at)
         changes = (probe.healthy, probe.unhealthy_since) != (known.healthy, known.unhealthy_since)
         if changes or routing_id in self._probed:
             self._probed[routing_id] = probe
@@ -270,10 +269,10 @@ class Loop:
     def _targets(self) -> dict[str, tuple[Target, Any]]:
         found = {}
         for routing in self.facts.routings.values():
-            seen, service = routing.observed, self.facts.services.get(routing.service_id)
-            if service is None or seen is None or seen.state != "running" or not seen.port:
+            seen = routing.observed
+            if seen is None or seen.state != "running" or not seen.port:
                 continue
             if is_live(routing) and routing.started_at is not None and not routing.busy:
-                target = Target(routing.id, seen.host, seen.port, service.spec.health, routing.started_at)
+                target = Target(routing.id, seen.host, seen.port, routing.health, routing.started_at)
                 found[routing.id] = (target, routing.probe)
         return found

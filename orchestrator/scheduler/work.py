@@ -167,7 +167,17 @@ class Work:
 
     def _new(self, service: Service, operation: StartRouting | Wait) -> Routing:
         ident, now = uuid4().hex[:12], self._clock.now()
-        return Routing(ident, service.id, service.name, operation.revision, now, operation.cause, side=operation.side)
+        health = service.spec_of(operation.revision).routing.health
+        return Routing(
+            ident,
+            service.id,
+            service.name,
+            operation.revision,
+            now,
+            operation.cause,
+            side=operation.side,
+            health=health,
+        )
 
     async def _drain(self, routing: Routing, cause: str) -> None:
         await self._facts.put_routing(replace(routing, stopping_since=self._clock.now(), stop_cause=cause))

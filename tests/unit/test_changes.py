@@ -32,6 +32,15 @@ def write(body: tuple[str, ...] | str, mode: int = 0o644) -> WriteFile:
 
 
 ROUTINGS: dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[str, str | None, str | None]]]] = {
+    "a check is switched on": (
+        {},
+        {"health": HealthCheck(interval=5, expected_status_code=((200, 204), (404, 404)))},
+        [
+            ("service.health_check.enable", "false", "true"),
+            ("service.health_check.interval", "10", "5"),
+            ("service.health_check.expected_status_code", "200", "200-204, 404"),
+        ],
+    ),
     "a port": ({}, {"port": 81}, [("service.port", "80", "81")]),
     "a variable changes, one comes, one goes": (
         {"environ": {"A": "1", "B": "x"}},
@@ -111,15 +120,6 @@ ROUTINGS: dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[str, str | 
 HOT: dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[str, str | None, str | None]]]] = {
     "the count": ({}, {"desired": 3}, [("deployment.desired_routing_count", "1", "3")]),
     "public": ({}, {"open_to_public": True}, [("deployment.open_to_public", "false", "true")]),
-    "a check is switched on": (
-        {},
-        {"health": HealthCheck(interval=5, expected_status_code=((200, 204), (404, 404)))},
-        [
-            ("service.health_check.enable", "false", "true"),
-            ("service.health_check.interval", "10", "5"),
-            ("service.health_check.expected_status_code", "200", "200-204, 404"),
-        ],
-    ),
     "metadata": (
         {"metadata": {"title": "a", "label": ["x"]}},
         {"metadata": {"title": "b", "label": ["x"], "min_resource": {"cpu": 1}}},
@@ -215,8 +215,8 @@ SPECS = st.builds(
         actions=st.lists(st.builds(log, st.sampled_from("ab")) | st.builds(write, st.sampled_from("ab"))).map(tuple),
         command=st.sampled_from([None, "a", ("a",), ("a", "b")]),
         resources=st.dictionaries(st.sampled_from(["cpu", "mem"]), st.floats(1, 9)),
+        health=st.none() | st.builds(HealthCheck, path=st.sampled_from(["/", "/h"])),
     ),
-    health=st.none() | st.builds(HealthCheck, path=st.sampled_from(["/", "/h"])),
     metadata=st.dictionaries(st.sampled_from("ab"), st.sampled_from(["x", 1, None, ["x"], {"c": "d"}, {}])),
     update=st.builds(Update, strategy=st.sampled_from(["rolling", "recreate"]), steps=st.sampled_from([(1,), (2,)])),
 )

@@ -56,7 +56,7 @@ def test_valid_without_errors_and_warnings(name: str, runtime: str) -> None:
     assert [str(p) for p in reading.problems if p.severity != "note"] == []
     assert [s.name for s in reading.services] == (list(STRATEGIES) if name == "rollouts" else [name])
     for service in reading.services:
-        assert service.health is not None
+        assert service.routing.health is not None
         assert (service.routing.image is None) == (name in RUN_WITHOUT_IMAGE)
 
 

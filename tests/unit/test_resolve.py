@@ -56,7 +56,7 @@ def layer(file: str, *, trusted: bool = False, **keys: Any) -> Layer:
 
 def test_the_least_definition_gets_all_defaults() -> None:
     service = only({"name": "m", "service": {"port": 1}, "deployment": {"image": "img"}})
-    assert (service.name, service.desired, service.open_to_public, service.health) == ("m", 1, False, None)
+    assert (service.name, service.desired, service.open_to_public, service.routing.health) == ("m", 1, False, None)
     assert (service.start_timeout, service.unhealthy_timeout, service.stop_grace, service.retry) == (1800, 60, 30, True)
     assert service.routing.model_folder == "/srv/models/m"
     assert service.routing.command is None
@@ -69,7 +69,7 @@ def test_a_model_without_a_service_is_no_service() -> None:
 def test_a_check_that_is_switched_off_is_none() -> None:
     off = model()
     off["service"]["health_check"] = {"enable": False}
-    assert only(off).health is None
+    assert only(off).routing.health is None
 
 
 def test_later_layers_win_and_maps_are_merged() -> None:

@@ -39,10 +39,9 @@ def spec(name: str = "echo", *, desired: int = 1, image: str = "i:1", **more: An
         image=image,
         port=8000,
         resources=more.pop("resources", {}),
+        health=more.pop("health", HealthCheck()),
     )
-    return ServiceSpec(
-        name=name, model_name=name, routing=routing, desired=desired, health=more.pop("health", HealthCheck()), **more
-    )
+    return ServiceSpec(name=name, model_name=name, routing=routing, desired=desired, **more)
 
 
 def service(name: str = "echo", **more: Any) -> Service:
