@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.core import backoff
+from orchestrator.core.capacity import holds
 from orchestrator.core.fleet import Fleet, Targets, is_healthy, targets
 from orchestrator.core.look import Look
 from orchestrator.core.operations import StartRouting, Wait
@@ -123,17 +124,19 @@ def _start_cause(fleet: Fleet, revision: str) -> str:
 
 
 def _make_room(look: Look, fleet: Fleet, wanted: Targets, crowded: str) -> None:
-    """No room beside the old routings: they give way one at a time, if that makes room at all. Where the last one that
-    serves does, the gateway holds requests until a new one is HEALTHY; a canary or the other side needs one beside."""
+    """No room beside the old routings: they give way one at a time, if that makes room at all and none that ends is
+    about to. Where the last one that serves does, the gateway holds requests until a new one is HEALTHY; a canary or
+    the other side needs one beside."""
     old = [r for r in fleet.old if r.reservation is not None and not r.busy]
     others = fleet.serving + len(fleet.serving_old) - 1
     if not old or (wanted.stable and others < 1):
         return
-    ending = any(r.stopping_since is not None for r in fleet.routings)
+    live = {r.id for r in fleet.live}
+    ending = any(r.reservation is not None and holds(r) for r in fleet.routings if r.id not in live)
     starting = any(r.reservation and not is_healthy(r) and not r.probe.passed_once for r in fleet.current)
     held = [r.reservation for r in old if r.reservation is not None]
     if ending or starting or not look.ledger.fits_without(fleet.service.spec.routing, held):
         return
-    holds = "" if others >= 1 else "; requests wait at the gateway meanwhile"
+    waits = "" if others >= 1 else "; requests wait at the gateway meanwhile"
     short = crowded.removeprefix("no capacity: ")
-    look.drain(min(old, key=_expendable), f"gives its slots to the new revision: no room for both ({short}){holds}")
+    look.drain(min(old, key=_expendable), f"gives its slots to the new revision: no room for both ({short}){waits}")
