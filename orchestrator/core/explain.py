@@ -231,7 +231,10 @@ def _unready(routing: Routing, facts: ExplainFacts) -> Iterator[Cause]:
         yield _waiting(routing)
     elif routing.lost_with_engine:
         yield Cause(
-            "engine_lost", "it ended together with the container engine", FAILURE_HINTS["engine_lost"], routing.id
+            "engine_lost",
+            "it ended unseen: the container engine, or the daemon, was away",
+            FAILURE_HINTS["engine_lost"],
+            routing.id,
         )
     elif routing.unit_created_at is None:
         since = _seconds(now - routing.created_at)

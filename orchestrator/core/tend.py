@@ -72,7 +72,9 @@ def _exit(routing: Routing, now: float) -> Failure:
     seen = routing.observed
     assert seen is not None
     if routing.lost_with_engine:
-        return Failure("engine_lost", "it ended together with the container engine", now, counts=False)
+        return Failure(
+            "engine_lost", "it ended unseen: the container engine, or the daemon, was away", now, counts=False
+        )
     ended = f"it ended with exit code {seen.exit_code}" if seen.exit_code is not None else "it ended, nobody saw how,"
     what = "it was killed for lack of memory" if seen.oom else ended
     since = routing.probe.healthy_since

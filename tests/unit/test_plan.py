@@ -60,7 +60,7 @@ LOOKS = {
     ),
     "it died with the engine": (
         world(ECHO, routings=(routing(ECHO, "a", "exited", NOW - 1, lost_with_engine=True),)),
-        "fail a (it ended together with the container engine)\nstart echo REV (1 wanted)",
+        "fail a (it ended unseen: the container engine, or the daemon, was away)\nstart echo REV (1 wanted)",
     ),
     "a start that was interrupted": (
         world(ECHO, routings=(replace(routing(ECHO, "a", "starting"), busy=""),)),
