@@ -122,16 +122,16 @@ class Facts:
             self._ran.add(known)
 
     async def put_routing(self, routing: Routing) -> Routing:
-        await self.store_routing(routing)
+        await self.store_routings([routing])
         self.routings[routing.id] = routing
         return routing
 
-    async def store_routing(self, routing: Routing) -> None:
-        """Write what of it is stored, if that changed; what is known here stays as it is."""
-        stored = _stored(routing)
-        if self._written.get(routing.id) != stored:
-            await self._store.put_routing(routing)
-            self._written[routing.id] = stored
+    async def store_routings(self, routings: Iterable[Routing]) -> None:
+        """Write what of them is stored, where that changed, all at once; what is known here stays as it is."""
+        changed = [r for r in routings if self._written.get(r.id) != _stored(r)]
+        if changed:
+            await self._store.put_routings(changed)
+            self._written |= {r.id: _stored(r) for r in changed}
 
     async def forget_routing(self, routing_id: str) -> None:
         await self._store.delete_routing(routing_id)

@@ -20,6 +20,8 @@ WAITING_MOST = 10_000
 """Events that wait for a store that cannot be written; older ones are dropped, and counted."""
 RETRY = 2.0
 BATCH = 500
+GATHER = 0.02
+"""Seconds in which what happens together is gathered for one write: the loop's own writes wait behind each."""
 WARNINGS = frozenset(
     {
         "routing.failed",
@@ -54,6 +56,7 @@ class Journal:
         """Writes what waits, in batches; a store that fails is tried again, and nothing is lost meanwhile."""
         while True:
             await self._wake.wait()
+            await asyncio.sleep(GATHER)
             self._wake.clear()
             while self._waiting:
                 if not await self._write():

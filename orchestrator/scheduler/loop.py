@@ -209,8 +209,7 @@ class Loop:
         known = self.facts.routings
         probed = {i: replace(known[i], probe=probe) for i, probe in self._probed.items() if i in known}
         try:
-            for routing in probed.values():
-                await self.facts.store_routing(routing)
+            await self.facts.store_routings(probed.values())
         finally:
             wake = await self._publish(probed)
             for routing_id, routing in probed.items():
