@@ -18,9 +18,8 @@ COUNTING = 60.0
 """Seconds since the last reading for which somebody is taken to count."""
 SETTLED = 1.0
 """Seconds after which a replaced worker surely gives no more requests to routings."""
-
-
-_GOOD = ("hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_other")
+_ANSWERS = ("hrsp_1xx", "hrsp_5xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_other")
+_COLUMNS = ("lbtot", "econ", "wredis", "eresp", "srv_abrt", "rtime", *_ANSWERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +64,17 @@ class Counting:
 
 
 def traffic(answer: str) -> dict[str, Traffic]:
-    """From `show stat`, by routing."""
-    return {row["svname"]: _traffic(row) for row in of_routings(answer)}
+    """From `STATISTICS`, by routing."""
+    return {routing: _traffic(*numbers) for routing, numbers in of_routings(answer, _COLUMNS)}
 
 
-def _traffic(row: Mapping[str, str]) -> Traffic:
-    """`lbtot`: requests that it was given. One that got no answer is in `econ` (no connection) or `wredis` (another
-    routing got it then), else in `eresp`: twice where the connection broke before the first byte, and beside its
-    answer where it broke later (`srv_abrt`). Hence the bounds. 1xx are counted for WebSockets; interim ones come with
-    another answer, hence the bound again."""
-
-    def number(column: str) -> int:
-        return int(row[column] or 0)
-
-    given, broken, good = number("lbtot"), number("srv_abrt"), sum(map(number, _GOOD))
-    bad = number("hrsp_5xx") + number("econ") + max(number("eresp") - broken, number("wredis"))
-    requests = min(number("hrsp_1xx") + good + bad + broken, given)
-    errors = min(bad, max(given - good, 0)) + broken
-    return Traffic(requests, min(errors, requests), number("rtime") / 1000)
+def _traffic(given: int, refused: int, elsewhere: int, lost: int, broken: int, mean: int, *answers: int) -> Traffic:
+    """`given`: requests. One that got no answer is in `refused` (no connection) or `elsewhere` (another routing got it
+    then), else in `lost`: twice where the connection broke before the first byte, and beside its answer where that was
+    broken off. Hence the bounds. 1xx are counted for WebSockets; interim ones come with another answer, hence the
+    bound again. `requests` only grows, `errors` may shrink by those that were running."""
+    upgraded, failed, *good = answers
+    bad = failed + refused + max(lost - broken, elsewhere)
+    requests = min(upgraded + sum(good) + bad + broken, given)
+    errors = min(bad, max(given - sum(good), 0)) + broken
+    return Traffic(requests, min(errors, requests), mean / 1000)

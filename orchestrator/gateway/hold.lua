@@ -86,8 +86,9 @@ core.register_action("hold", { "http-req" }, function(txn)
     txn:set_var("txn.held", "full")
     return
   end
-  local given = tonumber(txn.f:req_hdr(UNTIL) or "")
-  local held = wait(txn, service, line, ticket, math.min(given or math.huge, at + patience))
+  local till, given = at + patience, tonumber(txn.f:req_hdr(UNTIL) or "")
+  if given and given < till then till = math.floor(given) end -- a client that claims this waits less, never more
+  local held = wait(txn, service, line, ticket, till)
   leave(service, line, ticket)
   txn:set_var("txn.held", held)
 end, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.gateway.render import MAPS, PREFIXES, SERVER_OPTIONS, USE_EXPIRY, Member, bind
@@ -59,20 +59,24 @@ def knows_map(answer: str) -> bool:
     return not answer.startswith("Unknown map")
 
 
-def of_routings(answer: str) -> Iterator[dict[str, str]]:
-    """From `STATISTICS`: a row of cells by name of column for each routing."""
-    lines = answer.lstrip().splitlines()
-    columns = lines[0].removeprefix("# ").split(",") if lines else []
-    for line in lines[1:]:
-        if line.startswith(_BACKENDS) and line.count(",") + 1 >= len(columns):
-            yield dict(zip(columns, line.split(","), strict=False))
+def of_routings(answer: str, columns: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
+    """From `STATISTICS`: each routing with its numbers in these columns. None of a worker that has just ended."""
+    first, *lines = answer.lstrip().splitlines() or [""]
+    heads = first.removeprefix("# ").split(",")
+    if not set(columns) <= set(heads):
+        return
+    name, places = heads.index("svname"), [heads.index(column) for column in columns]
+    for line in lines:
+        cells = line.split(",") if line.startswith(_BACKENDS) else ()
+        if len(cells) >= len(heads):
+            yield cells[name], [int(cells[place] or 0) for place in places]
 
 
 def open_on(answer: str) -> Counter[str]:
     """From `STATISTICS`: routing to requests that run or wait on it."""
     found: Counter[str] = Counter()
-    for row in of_routings(answer):
-        found[row["svname"]] += int(row["qcur"] or 0) + int(row["scur"] or 0)
+    for routing, numbers in of_routings(answer, ("qcur", "scur")):
+        found[routing] += sum(numbers)
     return found
 
 

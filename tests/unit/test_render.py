@@ -229,6 +229,11 @@ def test_the_running_state_is_read_from_what_haproxy_says() -> None:
         "r1": ("127.0.0.1:18001", 1, False),
         "r2": ("[::1]:18002", 9, True),
     }
+    assert runtime.open_on("Can't connect to the target CLI!\n") == {}
+    assert runtime.open_on("# pxname,svname,qcur,scur,\nsvc_a,r1,1,2,\ngreen_a,r2,,1,\nonward,new,5,5,\n") == {
+        "r1": 3,
+        "r2": 1,
+    }
     used = runtime.uses(
         "# table: gateway\n0x1: key=t1/::1:99 use=1 exp=599000 shard=0\n0x2: key=t2/1.2.3.4:5 use=0 exp=1000\n"
     )
