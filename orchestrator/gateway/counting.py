@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core.routes import Traffic
-from orchestrator.gateway.master import Master
+from orchestrator.gateway.master import LIMIT, Master
 from orchestrator.gateway.runtime import STATISTICS, of_routings, open_on
 
 COUNTING = 60.0
@@ -46,11 +46,13 @@ class Counting:
         return {str(worker): traffic(answer) for worker, answer in answers.items()}
 
     async def keep(self, worker: int) -> None:
-        """This worker, which takes connections now, is about to be replaced. Its own time limits end the connection."""
+        """This worker, which takes connections now, is about to be replaced. It ends the connection within a minute,
+        whether or not it was read."""
         if self._read < time.monotonic() - COUNTING:
             return
-        with suppress(OSError):
-            _, connection = await asyncio.open_unix_connection(self._onward)
+        with suppress(OSError):  # a time limit is one too
+            async with asyncio.timeout(LIMIT):
+                _, connection = await asyncio.open_unix_connection(self._onward)
             connection.write(b"PROXY UNKNOWN\r\n")
             self._kept[worker] = _Kept(time.monotonic(), connection)
 
