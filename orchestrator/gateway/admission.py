@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from ipaddress import ip_address
 from types import MappingProxyType
 from typing import TypeVar
@@ -95,6 +96,7 @@ def _servers(servers: Sequence[Server], wrong: list[str]) -> tuple[Server, ...]:
     return tuple(kept.values())
 
 
+@lru_cache(8192)
 def _is_ip(host: str) -> bool:
     try:
         return "%" not in host and bool(ip_address(host))

@@ -29,9 +29,9 @@ from orchestrator.gateway.master import Down, Master, Processes, Unasked
 from orchestrator.gateway.render import (
     MAPS,
     USE_EXPIRY,
+    Contents,
     Structure,
-    maps,
-    members,
+    contents,
     render,
     structure,
 )
@@ -125,7 +125,7 @@ class HAProxyGateway:
             routes, refused = await self._grant(host, routes, found)
             names = {route.service.lower(): route.service for route in table.routes}
             wanted = structure(routes, self._settings, self._secrets(), str(self._files.onward))
-            reloaded = await self._bring(wanted, routes, found)
+            reloaded = await self._bring(wanted, contents(routes), found)
             return Published(problems | {names[name]: why for name, why in refused.items()}, reloaded)
 
     def _secrets(self) -> list[str]:
@@ -157,34 +157,34 @@ class HAProxyGateway:
             r.service: f"cannot listen on port {r.port}: {taken[r.port]}" for r in routes if r.port in taken and r.port
         }
 
-    async def _bring(self, wanted: Structure, routes: Sequence[Route], found: Processes) -> bool:
+    async def _bring(self, wanted: Structure, inside: Contents, found: Processes) -> bool:
         """Whether it took a reload."""
         worker = found.workers[0]
         same = _description(await self._master.ask(worker, "show info")) == wanted.digest
         try:
-            await (self._write(wanted, routes) if same else self._reload(wanted, routes, worker))
+            await (self._write(wanted, inside) if same else self._reload(wanted, inside, worker))
         except Unavailable:
-            await self._apply(worker, routes)  # what needs neither disk nor reload is served in any case
+            await self._apply(worker, inside)  # what needs neither disk nor reload is served in any case
             raise
         if same:
-            await self._apply(worker, routes)
+            await self._apply(worker, inside)
         return not same
 
-    async def _write(self, wanted: Structure, routes: Sequence[Route]) -> None:
-        await asyncio.to_thread(lambda: self._put(render(wanted, members(routes)), maps(routes)))
+    async def _write(self, wanted: Structure, inside: Contents) -> None:
+        await asyncio.to_thread(lambda: self._put(render(wanted, inside.members), inside.maps))
 
     def _put(self, text: str, entries: Mapping[str, Mapping[str, str]]) -> None:
         for name, mapped in entries.items():
             self._files.write_map(name, mapped)
         self._files.write_config(text)
 
-    async def _reload(self, wanted: Structure, routes: Sequence[Route], worker: int) -> None:
+    async def _reload(self, wanted: Structure, inside: Contents, worker: int) -> None:
         if self._failed[0] == wanted.digest:
             raise _not_loaded(self._failed[1])
-        text = await asyncio.to_thread(render, wanted, members(routes))
+        text = await asyncio.to_thread(render, wanted, inside.members)
         with suppress(Unavailable):
             await self.token_uses()
-        before = await asyncio.to_thread(self._exchange, text, maps(routes))
+        before = await asyncio.to_thread(self._exchange, text, inside.maps)
         self._failed = (wanted.digest, "it was not done within the time limit")
         await self._counting.keep(worker)
         if why := await self._master.reload():
@@ -193,7 +193,7 @@ class HAProxyGateway:
             await asyncio.to_thread(self._files.write_config, before)
             raise _not_loaded(why)
         self._failed = ("", "")
-        LOG.info("gateway.reloaded", services=len(routes))
+        LOG.info("gateway.reloaded", services=len(inside.maps["state"]))
 
     def _exchange(self, text: str, entries: Mapping[str, Mapping[str, str]]) -> str:
         """Put the new configuration in place once HAProxy has read it; the one before."""
@@ -205,24 +205,23 @@ class HAProxyGateway:
         self._files.candidate.unlink(missing_ok=True)
         return before
 
-    async def _apply(self, worker: int, routes: Sequence[Route]) -> None:
-        """Bring a worker to these routes, as far as its structure has them."""
+    async def _apply(self, worker: int, inside: Contents) -> None:
+        """Bring a worker to these contents, as far as its structure has them."""
         for _ in range(2):
-            left = await self._missing(worker, routes)
+            left = await self._missing(worker, inside)
             if not left:
                 return
             await self._master.tell(worker, left)
-        if left := [line for line in await self._missing(worker, routes) if not line.startswith("del server ")]:
+        if left := [line for line in await self._missing(worker, inside) if not line.startswith("del server ")]:
             raise Unavailable(f"cannot bring the gateway to what is wanted: it refused `{left[0]}`")
 
-    async def _missing(self, worker: int, routes: Sequence[Route]) -> list[str]:
+    async def _missing(self, worker: int, inside: Contents) -> list[str]:
         running = runtime.servers(await self._master.ask(worker, "show servers state"))
-        entries = maps(routes)
-        shown = {name: await self._master.ask(worker, f"show map {MAPS}/{name}.map") for name in entries}
+        shown = {name: await self._master.ask(worker, f"show map {MAPS}/{name}.map") for name in inside.maps}
         known = {name: runtime.entries(answer) for name, answer in shown.items() if runtime.knows_map(answer)}
         backends = {line.strip() for line in (await self._master.ask(worker, "show backend")).splitlines()}
-        wanted = {key: member for key, member in members(routes).items() if key[0] in backends}
-        return runtime.commands(running, wanted, known, entries)
+        wanted = {key: member for key, member in inside.members.items() if key[0] in backends}
+        return runtime.commands(running, wanted, known, inside.maps)
 
     async def _map(self, worker: int, name: str) -> dict[str, str]:
         return runtime.entries(await self._master.ask(worker, f"show map {MAPS}/{name}.map"))

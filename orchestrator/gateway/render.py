@@ -63,6 +63,18 @@ class Structure:
         return hashlib.sha256((repr(self) + _source() + hold_source()).encode()).hexdigest()[:32]
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What may change between reloads: servers by backend and name, and the entries of each map."""
+
+    members: Mapping[tuple[str, str], Member]
+    maps: Mapping[str, Mapping[str, str]]
+
+
+def contents(routes: Sequence[Route]) -> Contents:
+    return Contents(members(routes), maps(routes))
+
+
 def structure(routes: Sequence[Route], settings: GatewaySettings, secrets: Sequence[str], onward: str) -> Structure:
     backends = (_backend(route, side) for route in routes for side in _sides(route))
     ports = sorted(r.port for r in routes if r.port is not None)
