@@ -56,9 +56,9 @@ class Journal:
         """Writes what waits, in batches; a store that fails is tried again, and nothing is lost meanwhile."""
         while True:
             await self._wake.wait()
-            await asyncio.sleep(GATHER)
             self._wake.clear()
             while self._waiting:
+                await asyncio.sleep(GATHER)
                 if not await self._write():
                     await asyncio.sleep(RETRY)
 
