@@ -204,7 +204,8 @@ def _judge(look: Look, fleet: Fleet, rollout: Rollout) -> Step | None:
     why = "" if rollout.promoted else fault(update, new, old)
     if why and service.good is not None and update.auto_rollback:
         return RollBack(service.id, f"revision {service.revision_number} failed: {why}")
-    look.wake(look.now + JUDGE_EVERY)
+    pause_ends = rollout.phase_since + update.pause
+    look.wake(min(look.now + JUDGE_EVERY, pause_ends if pause_ends > look.now else float("inf")))
     if not rollout.promoted and (why or not _long_enough(look, fleet, rollout, new)):
         return None
     step = len(update.steps) if rollout.promoted else rollout.step + 1

@@ -257,6 +257,15 @@ def test_no_deadline_passes_while_there_is_no_daemon() -> None:
     assert not any("roll back" in line for line in told.told)
 
 
+def test_looks_in_between_do_not_lengthen_a_step() -> None:
+    told = of(2, strategy="canary", steps=(50,), pause=1.5, min_requests=0)
+    told.tell("advance echo to judging")
+    assert told.echo.rollout is not None
+    began = told.echo.rollout.phase_since
+    assert plan(told.world, began + 0.3).wake_at == began + 1.3
+    assert plan(told.world, began + 0.9).wake_at == began + 1.5
+
+
 # --- what holds in every rollout ------------------------------------------------------------------------------------
 
 UPDATES = st.builds(
