@@ -79,7 +79,7 @@ def explain(facts: ExplainFacts) -> tuple[Cause, ...]:
     if facts.service.removing:
         return (_removing(facts),)
     causes = [*_definition(facts), *_surroundings(facts)]
-    rejected = list(_rejected(facts.service))
+    rejected = list(_rejected(facts))
     if facts.service.desired == 0:
         causes += [_stopped(facts.service), *rejected]
     elif facts.status is not ServiceStatus.HEALTHY or facts.service.rollout is not None or _older(facts):
@@ -145,9 +145,17 @@ def _older(facts: ExplainFacts) -> int:
     return sum(is_live(r) and r.revision != facts.service.revision for r in facts.routings)
 
 
-def _rejected(service: Service) -> Iterator[Cause]:
-    if line := rejected_line(service):
-        yield Cause("rolled_back", line, rejected_hint(service))
+def _rejected(facts: ExplainFacts) -> Iterator[Cause]:
+    """What was rolled back, and of a revision that failed the newest of its routings that did: with its log's end."""
+    rejected = facts.service.rejected
+    if rejected is None:
+        return
+    yield Cause("rolled_back", rejected_line(facts.service), rejected_hint(facts.service))
+    if not rejected.by_hand:
+        ended = [(r.failure or r.outcome, r) for r in facts.routings if r.revision == rejected.revision]
+        failed = [(failure.at, failure, r) for failure, r in ended if failure is not None]
+        for _, failure, routing in sorted(failed, key=lambda f: f[0])[-1:]:
+            yield from _failed(failure, routing, facts)
 
 
 def _rollover(facts: ExplainFacts) -> Iterator[Cause]:

@@ -323,6 +323,20 @@ def test_a_revision_that_was_rolled_back_is_told_of_a_service_that_is_well(name:
     ]
 
 
+def test_the_end_of_what_failed_is_told_after_it_was_rolled_back() -> None:
+    of = service(rejected=Rejected("bad", 2, "revision 2 failed: it ended with exit code 1", 900.0))
+    ended = Failure("exited", "it ended with exit code 1", NOW - 60, 1, log_tail=("python: No module named vllm",))
+    bad = routing(id="bad-1", revision="bad", failure=ended)
+    older = routing(id="bad-0", revision="bad", failure=replace(ended, at=NOW - 90))
+    by_hand = replace(of, rejected=replace(of.rejected, by_hand=True))  # type: ignore[type-var]
+    assert [(c.code, c.routing, c.log_tail) for c in told(of, HEALTHY, bad, older)] == [
+        ("rolled_back", "", ()),
+        ("exited", "bad-1", ended.log_tail),
+        ("log_module_missing", "bad-1", ()),
+    ]
+    assert [c.code for c in told(by_hand, HEALTHY, bad)] == ["rolled_back"], "nobody asks why what was left by hand"
+
+
 LOGS = {
     "torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to": "log_cuda_out_of_memory",
     "RuntimeError: No CUDA GPUs are available": "log_no_accelerator",
