@@ -112,7 +112,7 @@ class ServiceChanges:
     def _refuse_count(self, service: Service, count: int | None) -> None:
         if count is not None and count > MOST_ROUTINGS:
             raise InvalidInput(f"cannot scale {service.name} to {count}: at most {MOST_ROUTINGS}")
-        if count is not None and count > 1 and service.id in self._facts.world().exclusive:
+        if count is not None and count > 1 and self._facts.is_exclusive(service):
             text = f"cannot scale {service.name} to {count}: with the process runtime its routings share one port"
             raise InvalidInput(text, hint="use {port} in start_command, so that each gets a port of its own")
 

@@ -123,7 +123,7 @@ class PlanChanges(ServiceChanges):
         return changes, problems
 
     async def _take(self, pending: Pending, said: Said, path: str | None) -> TargetView:
-        change = change_of(pending, one_at_a_time=pending.wanted.id in self._facts.world().exclusive)
+        change = change_of(pending)
         cause = f"applied {path}" if path else "applied"
         service = await self._parts.reader.take(pending, said.texts.get(pending.wanted.id, {}), cause)
         await self._tell("plan.applied", service, f"{cause}: {change}")
@@ -162,8 +162,8 @@ class PlanChanges(ServiceChanges):
     async def _progress(self, ident: str, revision: str) -> ProgressView:
         service = self._facts.services.get(ident)
         routings = self._facts.of(ident)
-        alone = service is not None and ident in self._facts.world({ident: service}).exclusive
-        state, message = progress(service, routings, revision, one_at_a_time=alone)
+        exclusive = service is not None and self._facts.is_exclusive(service)
+        state, message = progress(service, routings, revision, exclusive=exclusive)
         if service is None:
             return ProgressView(id=ident, state=state, message=message)
         shown = [r for r in routings if is_shown(r, service)]

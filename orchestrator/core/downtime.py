@@ -34,7 +34,7 @@ def downtime(before: World, after: World, pending: Pending, moments: Sequence[Mo
     if service.removing or service.desired == 0:
         why = "the service ends" if service.removing else "no routing is wanted any more"
         return Downtime(f"for good: {why}", None)
-    why = _why_not_beside(before, service, alone=service.id in after.exclusive)
+    why = _why_not_beside(before, service, exclusive=pending.exclusive)
     start = f"revision {service.revision_number} starts" + (f" ({why})" if why else "")
     if moments[-1].state != "serving":
         return Downtime(f"until there is room: nothing serves while {start}", None)
@@ -61,9 +61,9 @@ def _lasting(moments: Sequence[Moment], which: RouteState) -> float:
     return sum(then.at - one.at for one, then in pairwise(moments) if one.state == which)
 
 
-def _why_not_beside(before: World, service: Service, *, alone: bool) -> str:
+def _why_not_beside(before: World, service: Service, *, exclusive: bool) -> str:
     """Why old and new do not serve side by side; empty: they can."""
-    if alone:
+    if exclusive:
         return "its port is fixed: one routing at a time"
     if service.spec.update.strategy == "recreate":
         return "strategy recreate: the old routings end first"

@@ -9,7 +9,7 @@ from math import ceil, floor
 
 from orchestrator.core.routes import Side
 from orchestrator.core.state import Routing, RoutingStatus, Service
-from orchestrator.core.status import is_live, routing_status
+from orchestrator.core.status import routing_status
 
 
 def count_of(share: int | str, total: int, *, up: bool) -> int:
@@ -22,6 +22,11 @@ def count_of(share: int | str, total: int, *, up: bool) -> int:
 
 def other(side: Side) -> Side:
     return "green" if side == "blue" else "blue"
+
+
+def count_wanted(service: Service, *, exclusive: bool) -> int:
+    """How many routings can and shall run. `exclusive`: they cannot run side by side."""
+    return min(service.desired, 1) if exclusive else service.desired
 
 
 def is_healthy(routing: Routing) -> bool:
@@ -40,7 +45,7 @@ class Fleet:
 
     @cached_property
     def desired(self) -> int:
-        return min(self.service.desired, 1) if self.exclusive else self.service.desired
+        return count_wanted(self.service, exclusive=self.exclusive)
 
     @cached_property
     def current(self) -> list[Routing]:
@@ -139,5 +144,5 @@ def _rolling(fleet: Fleet, side: Side) -> Targets:
 
 def _side(fleet: Fleet) -> Side:
     """After a blue-green rollout that failed, what is left of the good revision says on which side it is."""
-    sides = [r.side for r in fleet.current if is_live(r)]
+    sides = [r.side for r in fleet.current]
     return sides[0] if sides else fleet.service.side

@@ -6,7 +6,7 @@ folders gone at once) keeps back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -24,6 +24,8 @@ class Pending:
 
     before: Service | None
     wanted: Service
+    exclusive: bool = False
+    """Its routings cannot run side by side."""
 
     @property
     def held(self) -> bool:
@@ -42,9 +44,11 @@ class Pending:
         return digest([self.wanted.spec.model_dump(mode="json"), self.wanted.removing, self.held])
 
 
-def all_pending(services: Mapping[str, Service], wanted: Iterable[Service]) -> tuple[Pending, ...]:
+def all_pending(
+    services: Mapping[str, Service], wanted: Iterable[Service], is_exclusive: Callable[[Service], bool]
+) -> tuple[Pending, ...]:
     """`services`: by id, as they are. In order of name."""
-    found = [Pending(services.get(w.id), w) for w in wanted]
+    found = [Pending(services.get(w.id), w, is_exclusive(w)) for w in wanted]
     return tuple(sorted((p for p in found if is_change(p)), key=lambda p: p.wanted.name.lower()))
 
 
@@ -68,8 +72,8 @@ def told(before: Service, wanted: Service) -> Service:
     )
 
 
-def change_of(pending: Pending, *, one_at_a_time: bool = False) -> Change:
-    """How it takes effect as a whole. `one_at_a_time`: its routings cannot run side by side."""
+def change_of(pending: Pending) -> Change:
+    """How it takes effect as a whole."""
     before, wanted = pending.before, pending.wanted
     if wanted.removing:
         return "remove"
@@ -79,7 +83,7 @@ def change_of(pending: Pending, *, one_at_a_time: bool = False) -> Change:
     if before.desired != wanted.desired:
         kinds.add("hot")
     if before.revision != wanted.revision:
-        return "recreate" if "recreate" in kinds or one_at_a_time else "rolling"
+        return "recreate" if "recreate" in kinds or pending.exclusive else "rolling"
     return "hot" if kinds else "none"
 
 

@@ -63,7 +63,7 @@ def _relevant(after: World, changes: Sequence[Pending]) -> World:
 
 def _preview(after: World, pending: Pending, moments: Sequence[Moment], down: Downtime, host: Host) -> Preview:
     service = after.services[pending.wanted.id]
-    change = change_of(pending, one_at_a_time=service.id in after.exclusive)
+    change = change_of(pending)
     before = pending.before.spec if pending.before is not None else None
     image, refused = fetched(pending, host), after.refused.get(service.id)
     missing = (*_starved(moments), *((refused,) if refused else ()), *lacks(pending, after.services.values(), host))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from orchestrator.core.fleet import count_wanted
 from orchestrator.core.pending import Pending
 from orchestrator.core.plan_views import BaseView, ProgressState
 from orchestrator.core.rollout_words import rejected_line
@@ -14,7 +15,7 @@ from orchestrator.core.status import is_live, routing_status
 
 
 def progress(
-    service: Service | None, routings: Sequence[Routing], revision: str, *, one_at_a_time: bool
+    service: Service | None, routings: Sequence[Routing], revision: str, *, exclusive: bool
 ) -> tuple[ProgressState, str]:
     """Of the change to `revision` (empty: of the end of the service), and in words what it waits for or came to."""
     if service is None:
@@ -28,11 +29,11 @@ def progress(
         return "superseded", f"another change took over: revision {service.revision_number}"
     if awaits_promotion(service):
         return "waits", f"both revisions are HEALTHY: `orchestrator promote {service.name}` switches to the new one"
-    return _of_routings(service, routings, one_at_a_time=one_at_a_time)
+    return _of_routings(service, routings, exclusive=exclusive)
 
 
-def _of_routings(service: Service, routings: Sequence[Routing], *, one_at_a_time: bool) -> tuple[ProgressState, str]:
-    wanted = min(service.desired, 1) if one_at_a_time else service.desired
+def _of_routings(service: Service, routings: Sequence[Routing], *, exclusive: bool) -> tuple[ProgressState, str]:
+    wanted = count_wanted(service, exclusive=exclusive)
     mine = [r for r in routings if is_live(r) and r.revision == service.revision]
     others = [r for r in routings if r.failure is None and r not in mine]
     healthy = sum(routing_status(r) is RoutingStatus.HEALTHY for r in mine)

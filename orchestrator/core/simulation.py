@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from orchestrator.core import backoff
+from orchestrator.core.fleet import count_wanted
 from orchestrator.core.operations import (
     Accept,
     Advance,
@@ -150,7 +151,7 @@ class _Course:
 
     def _is_done(self, service: Service) -> bool:
         live = [r for r in self._of[service.id].values() if is_live(r)]
-        wanted = min(service.desired, 1) if service.id in self._world.exclusive else service.desired
+        wanted = count_wanted(service, exclusive=service.id in self._world.exclusive)
         return service.rollout is None and len(live) == wanted and all(r.revision == service.revision for r in live)
 
     def _ending(self) -> bool:

@@ -51,7 +51,6 @@ class Facts:
         """`services`: by id, as they would be; None: as they are."""
         services = self.services if services is None else services
         names = tuple(sorted({b.name for b in self.broken}))
-        exclusive = [s.id for s in services.values() if self._shared_ports and not uses_port(s.spec.routing)]
         imageless = [s.id for s in services.values() if self._needs_image and not s.spec.routing.image]
         return World(
             services=dict(services),
@@ -61,10 +60,14 @@ class Facts:
             orphans=self.orphans,
             observed_ok=self.observed_ok,
             refused=dict.fromkeys(imageless, "no image"),
-            exclusive=frozenset(exclusive),
+            exclusive=frozenset(s.id for s in services.values() if self.is_exclusive(s)),
             traffic=self.traffic,
             since=self._began,
         )
+
+    def is_exclusive(self, service: Service) -> bool:
+        """Its routings cannot run side by side: their port is fixed, and the runtime has but one of each."""
+        return self._shared_ports and not uses_port(service.spec.routing)
 
     def of(self, service_id: str) -> list[Routing]:
         """Its routings, oldest first."""

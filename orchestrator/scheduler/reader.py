@@ -149,7 +149,8 @@ class FolderReader:
         for ident, reading in launched.items():
             wanted[ident] = _relaunch(replace(known[ident], rejected=None), reading)
         gone = [s for s in wanted.values() if s.held or (gone_counts and s.vanished_since is not None)]
-        return all_pending(known, {**wanted, **{s.id: replace(s, removing=True) for s in gone}}.values())
+        wanted |= {s.id: replace(s, removing=True) for s in gone}
+        return all_pending(known, wanted.values(), self._facts.is_exclusive)
 
     async def _note_pending(self, scan: Scan, launched: Mapping[str, Reading]) -> None:
         """Each change that waits is told once."""

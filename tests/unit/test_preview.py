@@ -13,7 +13,7 @@ from worlds import Simulator, routing, service, spec, world
 
 from orchestrator.core.definition import Endpoint, Update
 from orchestrator.core.fitting import Host
-from orchestrator.core.pending import Pending, change_of, told
+from orchestrator.core.pending import Pending, change_of, summary, told
 from orchestrator.core.plan import plan
 from orchestrator.core.preview import Preview, after_world, preview
 from orchestrator.core.simulation import simulate
@@ -36,16 +36,16 @@ def seen(
     wanted: Service,
     *others: Service,
     host: Host | None = None,
-    alone: bool = False,
+    exclusive: bool = False,
     **more: Any,
 ) -> Preview:
     """The preview of one change in a world where as many routings serve as are wanted."""
     routings = [routing(before, f"r{n}", at=float(n)) for n in range(before.desired)] if before else []
     known = [before] if before is not None else []
     now = world(*known, *others, routings=tuple(routings), **more)
-    pending = Pending(before, wanted)
+    pending = Pending(before, wanted, exclusive)
     after = replace(now, services=after_world(now, [pending]))
-    if alone:
+    if exclusive:
         after = replace(after, exclusive=frozenset({wanted.id}))
     return preview(now, after, [pending], 1000.0, host or Host())[0]
 
@@ -119,7 +119,7 @@ def test_a_start_that_takes_longer_than_requests_may_wait_is_said() -> None:
 
 
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
-    "a fixed port": ({}, {"alone": True}, "recreate", "its port is fixed: one routing at a time"),
+    "a fixed port": ({}, {"exclusive": True}, "recreate", "its port is fixed: one routing at a time"),
     "recreate": ({"update": Update(strategy="recreate")}, {}, "recreate", "strategy recreate: the old routings end"),
     "to nothing": ({"to": 0, "image": "i:1"}, {}, "hot", "for good: no routing is wanted any more"),
 }
@@ -130,6 +130,12 @@ def test_changes_that_end_what_serves_say_so(name: str) -> None:
     asked, around, kind, why = KINDS[name]
     found = seen(*change(**asked), **around)
     assert (found.change, why in found.downtime.text) == (kind, True), found.downtime
+
+
+def test_what_waits_is_named_as_it_is_planned() -> None:
+    before, wanted = change()
+    assert summary(Pending(before, wanted)).startswith("a rolling change of deployment.image waits")
+    assert summary(Pending(before, wanted, exclusive=True)).startswith("a recreate change of deployment.image waits")
 
 
 def test_a_new_service_one_that_ends_and_one_that_stays() -> None:

@@ -68,7 +68,7 @@ CASES: dict[str, tuple[Service | None, tuple[Routing, ...], str, ProgressState, 
 @pytest.mark.parametrize("name", CASES)
 def test_how_far_a_change_is(name: str) -> None:
     known, routings, revision, state, text = CASES[name]
-    found = progress(known, routings, revision, one_at_a_time=False)
+    found = progress(known, routings, revision, exclusive=False)
     assert (found[0], text in found[1]) == (state, True), found
 
 
