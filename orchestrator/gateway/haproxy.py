@@ -90,9 +90,11 @@ class HAProxyGateway:
             return False
 
     async def check(self) -> Mapping[str, str]:
-        found = await self._master.processes()
-        if found.worker is None:
-            raise Unavailable("cannot reach the gateway: it has no worker")
+        try:
+            found = await self._processes()
+        except Unavailable:  # nobody listens on the socket while it is reloaded
+            async with self._one:
+                found = await self._processes()
         return {
             "listen": self._settings.listen,
             "version": found.version,

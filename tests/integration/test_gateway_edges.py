@@ -16,7 +16,7 @@ import pytest
 from gateway_box import Box, Client, box, model_servers, reply, route, until
 
 from orchestrator.core.errors import Unavailable
-from orchestrator.core.routes import RouteTable
+from orchestrator.core.routes import Route, RouteTable
 from orchestrator.gateway import HAProxyGateway, command, write_initial
 from orchestrator.settings import GatewaySettings
 
@@ -206,6 +206,17 @@ async def test_a_reload_that_fails_is_not_repeated_and_leaves_the_rest_served(re
             await real.serve(route("echo", second), route("new", second))
         assert (await real.ask("/inference/echo/", real.bearer())).json["server"] == "r2"
         assert (folder / "haproxy.cfg").read_text() == served
+
+
+async def test_a_reload_is_not_taken_for_a_death(real: Box) -> None:
+    async def reload() -> None:
+        for number in range(5):
+            await real.serve(Route(f"s{number}", "no_healthy_routing"))
+
+    reloading = asyncio.create_task(reload())
+    while not reloading.done():
+        await real.gateway.check()
+    await reloading
 
 
 async def test_files_are_private_and_the_binary_is_a_copy(real: Box) -> None:
