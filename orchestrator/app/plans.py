@@ -33,6 +33,7 @@ from orchestrator.core.rollout_words import rejected_line
 from orchestrator.core.state import Routing, RoutingStatus, Service, World
 from orchestrator.core.status import is_shown, routing_status
 from orchestrator.core.views import instant
+from orchestrator.folders import Reading
 from orchestrator.folders.candidates import Chosen, choose, put_in_place, read_candidates
 from orchestrator.gateway.listening import refused
 from orchestrator.scheduler.reader import Said
@@ -49,8 +50,9 @@ class PlanChanges(ServiceChanges):
 
     async def plan(self, request: PlanRequest) -> PlanView:
         chosen = await self._chosen(request.path)
+        readings = await self._readings(chosen)
         async with self._parts.loop.lock:
-            said = await self._said(chosen)
+            said = await self._parts.reader.said(readings)
             changes, problems = self._picked(said, chosen)
             before, now = self._facts.world(), self._parts.clock.now()
             after = self._facts.world(after_world(before, changes))
@@ -76,15 +78,16 @@ class PlanChanges(ServiceChanges):
         """Take over what waits. Raises `Conflict` where the world has moved since the plan was saved."""
         path = request.plan.path or None if request.plan is not None else request.path
         chosen = await self._chosen(path)
+        readings = await self._readings(chosen)
         async with self._parts.loop.lock:
-            said = await self._said(chosen)
+            said = await self._parts.reader.said(readings)
             changes, problems = self._picked(said, chosen)
             if problems and path is not None:
                 raise _not_valid(path, problems)
             if request.plan is not None:
                 _refuse_moved(request.plan, base(self._facts.services.values(), changes), changes)
             if chosen is not None and chosen.candidates:
-                await asyncio.to_thread(put_in_place, chosen, self._parts.settings)
+                await asyncio.to_thread(put_in_place, chosen, readings, self._parts.settings)
             left = {folder: _first(found) for folder, found in problems.items()}
             left |= {p.wanted.name: summary(p) for p in changes if p.held and not request.yes}
             targets = [await self._take(p, said, path) for p in changes if request.yes or not p.held]
@@ -106,13 +109,11 @@ class PlanChanges(ServiceChanges):
         elsewhere = self._parts.reader.elsewhere()
         return await asyncio.to_thread(choose, path, self._parts.settings, elsewhere)
 
-    async def _said(self, chosen: Chosen | None) -> Said:
-        """Under the loop's lock."""
-        parts = self._parts
-        readings = {}
-        if chosen is not None and chosen.candidates:
-            readings = await asyncio.to_thread(read_candidates, chosen, parts.settings, parts.runtime.name)
-        return await parts.reader.said(readings)
+    async def _readings(self, chosen: Chosen | None) -> Mapping[str, Reading]:
+        """Of candidates; without the loop's lock, as there may be many."""
+        if chosen is None or not chosen.candidates:
+            return {}
+        return await asyncio.to_thread(read_candidates, chosen, self._parts.settings, self._parts.runtime.name)
 
     def _picked(self, said: Said, chosen: Chosen | None) -> Picked:
         """Raises `NotFound` where a service is named and there is none."""

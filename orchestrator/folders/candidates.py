@@ -6,14 +6,16 @@ Of a candidate only the definition and the file beside it count. Called in a thr
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from orchestrator.core.errors import InvalidInput, NotFound, Unavailable
-from orchestrator.folders.files import cause, read
-from orchestrator.folders.reading import Place, Reading, context_of, definition_name, finish, locate
+from orchestrator.folders.files import Refused, cause
+from orchestrator.folders.reading import Place, Reading, context_of, definition_name, finish, locate, refused
 from orchestrator.folders.sources import DEFINITIONS, SIDE_FILES, gather
 from orchestrator.settings import Settings
 
@@ -27,6 +29,8 @@ class Chosen:
     """Of one service, in lower case; then nothing else counts."""
     below: tuple[str, ...] = ()
     candidates: Mapping[Path, Path] = field(default_factory=dict)
+    root: Path = Path("/")
+    """What was asked for: links of candidates must not lead out of it."""
 
     def has(self, folder: str, service: str = "") -> bool:
         """Is the service that is served from `folder` meant?"""
@@ -53,29 +57,29 @@ def choose(text: str, settings: Settings, others: set[str]) -> Chosen:
                 return Chosen(below=(str(models_dir / place.relative_to(models_dir).parts[0]),))
         if str(place.parent) in others and os.path.isfile(place):  # noqa: PTH113
             return Chosen(below=(str(place.parent),))
-    return Chosen(candidates=_candidates(path, settings))
+    found = _candidates(path, settings)
+    return Chosen(candidates=found, root=_resolved(path.parent if path in found.values() else path))
 
 
 def read_candidates(chosen: Chosen, settings: Settings, runtime: str) -> dict[str, Reading]:
     """Each as it would be read once it lay in its folder, by that folder."""
-    return {str(target): _read(target, file, settings, runtime) for target, file in chosen.candidates.items()}
+    return {str(t): _read(t, file, chosen.root, settings, runtime) for t, file in chosen.candidates.items()}
 
 
-def put_in_place(chosen: Chosen, settings: Settings) -> None:
-    """Write the definitions and the files beside them to their folders, each file whole or not at all.
-
-    Raises `Unavailable`.
-    """
+def put_in_place(chosen: Chosen, readings: Mapping[str, Reading], settings: Settings) -> None:
+    """Write the definitions and the files beside them to their folders, each file whole or not at all: the very texts
+    of `readings` (valid ones, which are UTF-8), whatever has become of the files since. Raises `Unavailable`."""
     for target, file in chosen.candidates.items():
+        texts = readings[str(target)].texts
         try:
-            target.mkdir(exist_ok=True)
-            sides = [path for name in SIDE_FILES if (path := file.parent / name).is_file()]
-            for path in sides:
-                _write(target / path.name, read(path).data)
-            for name in SIDE_FILES if sides else ():
-                if name not in [path.name for path in sides]:
-                    (target / name).unlink(missing_ok=True)  # it would count instead of, or beside, the new one
-            _write(target / _name_in(target, file, settings), read(file).data)
+            with _pinned(target, settings) as folder:
+                sides = [name for name in SIDE_FILES if name in texts and (file.parent / name).is_file()]
+                for name in sides:
+                    _write(folder / name, texts[name], file.parent / name)
+                for name in SIDE_FILES if sides else ():
+                    if name not in sides:
+                        (folder / name).unlink(missing_ok=True)  # it would count instead of, or beside, the new one
+                _write(folder / _name_in(target, file, settings), texts[file.name], file)
         except OSError as error:
             hint = "the daemon's user must be able to write there (under systemd: ReadWritePaths=)"
             raise Unavailable(f"cannot write to {target}: {cause(error)}", hint=hint, code="not_writable") from None
@@ -87,7 +91,7 @@ def _candidates(path: Path, settings: Settings) -> dict[Path, Path]:
         raise InvalidInput(f"cannot plan {path}: there is no models_dir that it could be written to")
     try:
         if path.is_file():
-            return {_target(path.parent.name, settings): path}
+            return {_target(path.parent.name, settings): _named(path, settings)}
         if (file := _definition(path, settings)) is not None:
             return {_target(path.name, settings): file}
         folders = [p for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")]
@@ -98,6 +102,14 @@ def _candidates(path: Path, settings: Settings) -> dict[Path, Path]:
         hint = "give a model folder, a folder of model folders, or a definition file"
         raise NotFound(f"there is no model definition in {path}", hint=hint)
     return found
+
+
+def _named(path: Path, settings: Settings) -> Path:
+    """What is wrong with a definition is told in its own words: not of files that cannot be meant for one."""
+    if path.suffix not in (".yml", ".yaml") and path.name != definition_name(path.parent, settings):
+        hint = "a definition's name ends in .yml or .yaml"
+        raise InvalidInput(f"cannot plan {path}: it is not a model definition", hint=hint)
+    return path
 
 
 def _definition(folder: Path, settings: Settings) -> Path | None:
@@ -113,13 +125,15 @@ def _target(name: str, settings: Settings) -> Path:
     return next((path for path in known if path.is_dir()), known[0])
 
 
-def _read(target: Path, file: Path, settings: Settings, runtime: str) -> Reading:
+def _read(target: Path, file: Path, root: Path, settings: Settings, runtime: str) -> Reading:
     place = locate(target, settings)
-    if not target.exists():
+    if not os.path.lexists(target):
         real = _resolved(target)
         place = Place(target, real, real)
+    if place.refusal:
+        return refused(place)
     own_sides = any((file.parent / name).is_file() for name in SIDE_FILES)
-    sources = gather(file.parent if own_sides else target, None, file=file)
+    sources = gather(file.parent if own_sides else target, root if own_sides else place.root, file=file, within=root)
     return finish(place, sources, context_of(settings, runtime))
 
 
@@ -133,13 +147,39 @@ def _name_in(target: Path, file: Path, settings: Settings) -> str:
     return file.name if file.name in DEFINITIONS else DEFINITIONS[1]
 
 
-def _write(path: Path, data: bytes) -> None:
+@contextmanager
+def _pinned(target: Path, settings: Settings) -> Iterator[Path]:
+    """The folder, made where there is none, as a path that stays what it was when it was judged: whoever may write
+    into a models_dir could put a link in its place. Raises OSError."""
+    target.mkdir(exist_ok=True)
+    place = locate(target, settings)
+    if place.refusal:
+        raise Refused(place.refusal)
+    fd = os.open(place.real, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        folder = Path(f"/proc/self/fd/{fd}")
+        if folder.resolve() != place.real:
+            raise Refused("it was moved meanwhile")
+        yield folder
+    finally:
+        os.close(fd)
+
+
+def _write(path: Path, text: str, source: Path) -> None:
+    """With the owner and the permissions of the file that it replaces, else no more of them than `source` has."""
+    try:
+        before = path.stat(follow_symlinks=False)
+        mode = stat.S_IMODE(before.st_mode) if stat.S_ISREG(before.st_mode) else 0o600
+    except FileNotFoundError:
+        before, mode = None, source.stat().st_mode & 0o644 | 0o600
     with NamedTemporaryFile(dir=path.parent, prefix=".orchestrator-", delete=False) as file:
         try:
-            file.write(data)
+            file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o644)
+            with suppress(PermissionError):  # only root may give it to another
+                os.fchown(file.fileno(), *(-1, -1) if before is None else (before.st_uid, before.st_gid))
+            os.fchmod(file.fileno(), mode)
             Path(file.name).replace(path)
         except BaseException:
             Path(file.name).unlink(missing_ok=True)

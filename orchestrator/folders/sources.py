@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.core import loading
+from orchestrator.core.composing import MAX_BYTES
 from orchestrator.core.definition import Deployment
 from orchestrator.core.layers import Layer
 from orchestrator.core.loading import Loaded
@@ -41,13 +42,18 @@ class Sources:
             return False
 
 
-def gather(folder: Path, root: Path | None, definition: str = "", file: Path | None = None) -> Sources:
+def gather(
+    folder: Path, root: Path | None, definition: str = "", file: Path | None = None, within: Path | None = None
+) -> Sources:
     """Find and read what `folder` has. `definition`: the file's name in it where it is not the usual one; `file`: a
-    definition to be read in its place, wherever it lies. Links of others must not lead out of `root`. Never raises."""
+    definition to be read in its place, wherever it lies (as a link: in `within`, where that is given). Links of others
+    must not lead out of `root`. Never raises."""
     sources = Sources()
     content: Content | None = None
     if file is not None:
-        content = _read(sources, file, None)
+        content = _read(sources, file, within)
+        if content is None and sources.file is None:
+            _fail(sources, file, "cannot read it: there is no such file")
     elif found := _find(sources, folder, definition):
         content = _read(sources, found, root)
     if content is not None and sources.file:
@@ -105,8 +111,6 @@ def _read(sources: Sources, path: Path, root: Path | None) -> Content | None:
         content = read(path, root)
     except FileNotFoundError:
         sources.settled = False
-        if root is None:
-            _fail(sources, path, "cannot read it: there is no such file")
         return None
     except (OSError, RuntimeError) as error:
         _fail(sources, path, f"cannot read it: {cause(error)}")
@@ -136,6 +140,8 @@ def _add_side_file(sources: Sources, folder: Path, root: Path | None) -> None:
 
 
 def _toml(data: bytes, file: str) -> tuple[Deployment | None, tuple[Problem, ...]]:
+    if len(data) > MAX_BYTES:  # the rest was not read
+        return None, (Problem("error", file, 0, 0, "", f"the file is larger than {MAX_BYTES >> 20} MiB"),)
     try:
         table = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:

@@ -159,9 +159,11 @@ async def test_a_candidate_stands_for_the_folder_of_its_name(small: Opened, tmp_
         checkout.mkdir(parents=True)
         (checkout / "model-definition.yaml").write_text(DEFINITION % ("echo", 7, 1))
         chosen = choose(str(checkout.parent), it.settings, set())
-        said = await it.reader.said(read_candidates(chosen, it.settings, "memory"))
+        readings = read_candidates(chosen, it.settings, "memory")
+        said = await it.reader.said(readings)
         assert shown(said.pending) == {"echo": "rolling"}
-        put_in_place(chosen, it.settings)
+        (checkout / "model-definition.yaml").write_text("changed since, and no definition at all")
+        put_in_place(chosen, readings, it.settings)
         assert [p.name for p in (it.models / "echo").iterdir()] == ["model-definition.yml"], "under the name it had"
         after = await it.reader.said()
         assert [p.wanted.spec for p in after.pending] == [p.wanted.spec for p in said.pending], "as it was read before"
@@ -192,8 +194,9 @@ async def test_the_file_beside_a_candidate_goes_with_it(small: Opened, tmp_path:
             if toml is not None:
                 (checkout / "service-definition.toml").write_text(toml)
             chosen = choose(str(checkout / "model-definition.yml"), it.settings, set())
-            before = await it.reader.said(read_candidates(chosen, it.settings, "memory"))
-            put_in_place(chosen, it.settings)
+            readings = read_candidates(chosen, it.settings, "memory")
+            before = await it.reader.said(readings)
+            put_in_place(chosen, readings, it.settings)
             after = await it.reader.said()
             assert before.pending[0].wanted.spec == after.pending[0].wanted.spec
             assert after.pending[0].wanted.spec.routing.environ == {"A": "old" if toml is None else "new"}
@@ -221,6 +224,59 @@ async def test_a_folder_that_cannot_be_written_is_said(small: Opened, tmp_path: 
         checkout.mkdir()
         (checkout / "model-definition.yml").write_text(DEFINITION % ("echo", 1, 1))
         settings = it.settings.model_copy(update={"models_dirs": (Path("/proc/self"),)})
+        chosen = choose(str(checkout), settings, set())
         with pytest.raises(Unavailable, match="cannot write to /proc/self/echo"):
-            put_in_place(choose(str(checkout), settings, set()), settings)
+            put_in_place(chosen, read_candidates(chosen, settings, "memory"), settings)
         assert replace(choose("Echo", it.settings, set())).has("", "echo"), "a name means a service"
+
+
+async def test_nothing_is_written_or_run_where_a_link_leads_out(small: Opened, tmp_path: Path) -> None:
+    """Whoever may write into a models_dir, or made the checkout, gets nothing of the host by a link."""
+    async with small() as it:
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (outside / SIDE).write_text("environ: {A: b}\n")
+        (it.models / "echo").symlink_to(outside)
+        checkout = tmp_path / "checkout" / "echo"
+        checkout.mkdir(parents=True)
+        (checkout / "model-definition.yml").write_text(DEFINITION % ("echo", 1, 1))
+        chosen = choose(str(checkout), it.settings, set())
+        readings = read_candidates(chosen, it.settings, "memory")
+        assert "leads out" in readings[str(it.models / "echo")].problems[0].message
+        (it.models / "echo").unlink()
+        readings = read_candidates(chosen, it.settings, "memory")
+        (it.models / "echo").symlink_to(outside)
+        with pytest.raises(Unavailable, match="leads out"):
+            put_in_place(chosen, readings, it.settings)
+        assert [p.name for p in outside.iterdir()] == [SIDE]
+        (it.models / "echo").unlink()
+        secret = tmp_path / "shadow.yaml"
+        secret.write_text("root:hash:1\n")
+        for name in ("model-definition.yml", SIDE):
+            (checkout / name).unlink(missing_ok=True)
+            (checkout / name).symlink_to(secret)
+            told = str(read_candidates(chosen, it.settings, "memory"))
+            assert "leads out" in told
+            assert "hash" not in told
+            (checkout / name).unlink()
+            (checkout / "model-definition.yml").write_text(DEFINITION % ("echo", 1, 1))
+        (checkout / "model-definition.yml").unlink()
+        gone = read_candidates(chosen, it.settings, "memory")[str(it.models / "echo")]
+        assert gone.problems, "a file that is gone since is no wish to remove the service"
+        with pytest.raises(InvalidInput, match="not a model definition"):
+            choose("/etc/passwd", it.settings, set())
+
+
+async def test_what_is_written_has_the_permissions_of_what_it_replaces(small: Opened, tmp_path: Path) -> None:
+    async with small() as it:
+        checkout = tmp_path / "echo"
+        checkout.mkdir()
+        file, written = checkout / "model-definition.yml", it.models / "echo" / "model-definition.yml"
+        file.write_text(DEFINITION % ("echo", 1, 1))
+        for given, expected in ((0o600, 0o600), (0o666, 0o600), (0o600, 0o660)):
+            file.chmod(given)
+            if expected == 0o660:
+                written.chmod(0o660)
+            chosen = choose(str(file), it.settings, set())
+            put_in_place(chosen, read_candidates(chosen, it.settings, "memory"), it.settings)
+            assert written.stat().st_mode & 0o777 == expected
