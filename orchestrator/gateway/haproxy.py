@@ -255,7 +255,7 @@ class HAProxyGateway:
         return closed
 
     async def _end(self, worker: int, shown: str, marks: set[str]) -> int:
-        """By stream: a worker that is being replaced takes no commands on its servers."""
+        """By stream, whose id is that of the next one as soon as it has ended by itself."""
         found = runtime.streams(shown, marks)
         await self._master.tell(worker, [f"shutdown session {stream}" for stream in found])
         return len(found)
@@ -282,8 +282,14 @@ class HAProxyGateway:
         return await self._counting.read()
 
     async def close_sessions(self, routing: str) -> None:
+        """By server, so that no other's can be meant. A worker that is being replaced takes no commands on those."""
+        current = (await self._master.processes()).worker
         for worker, shown in (await self._master.ask_all("show sess")).items():
-            await self._end(worker, shown, {f"srv={routing}"})
+            if worker == current:
+                names = runtime.asked(shown, routing)
+                await self._master.tell(worker, [f"shutdown sessions server {name}" for name in names])
+            else:
+                await self._end(worker, shown, {f"srv={routing}"})
 
 
 def _without_port(route: Route) -> Route:

@@ -103,6 +103,12 @@ def uses(answer: str) -> list[Use]:
     return found
 
 
+def asked(answer: str, routing: str) -> list[str]:
+    """From `show sess`: this routing as `backend/name`, where a stream is with it."""
+    rows = (dict(part.split("=", 1) for part in line.split() if "=" in part) for line in answer.splitlines())
+    return sorted({f"{row['be']}/{routing}" for row in rows if row.get("srv") == routing and "be" in row})
+
+
 def streams(answer: str, marks: Collection[str]) -> list[str]:
     """From `show sess`: ids of the streams that carry one of these marks (`src=` a client, `srv=` a routing)."""
     rows = (line.split() for line in answer.splitlines())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -242,6 +243,29 @@ async def test_running_streams_are_ended_by_token_and_by_routing(real: Box) -> N
         await real.gateway.close_sessions("r1")
         assert await _ended(clients) == [True, True, True, False]
         assert set(await real.gateway.token_uses()) == {"a", "b"}
+
+
+async def test_ending_a_routings_requests_ends_no_other(real: Box) -> None:
+    """Also where requests end and begin all the time: HAProxy gives the id of a stream to the next one."""
+    async with model_servers("r1", "r2", behave=_in_two_parts) as (first, second):
+        await real.serve(*(route(n, s, open_to_public=True) for n, s in (("one", first), ("other", second))))
+        async with (
+            Load(real, 15, "/inference/one/", {}, gap=0) as ended,
+            Load(real, 15, "/inference/other/", {}, gap=0) as kept,
+        ):
+            for _ in range(25):
+                await real.gateway.close_sessions("r1")
+        assert ended.failed
+        assert not kept.failed
+
+
+async def _in_two_parts(_: str, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    body = b'{"server": ""}'
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:1])
+    await writer.drain()
+    await asyncio.sleep(random.random() * 0.01)
+    writer.write(body[1:])
+    return True
 
 
 async def _ended(clients: list[Client]) -> list[bool]:
