@@ -5,6 +5,7 @@ Every change of facts happens under the loop's lock, and is an event.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Rollout, RoutingStatus, Service
 from orchestrator.core.status import routing_status
 from orchestrator.core.views import RoutingView, ServiceView
+from orchestrator.folders.granted import refusals
 from orchestrator.store import Revision, Texts
 
 
@@ -49,6 +51,7 @@ class Rollouts(ServiceChanges):
                 if to.number != service.revision_number:
                     text += f" (as revision {service.revision_number})"
                 raise Conflict(text, hint=f"name another: `orchestrator history {service.name}`")
+            await self._refuse_closed(service, to)
             await self._go_back(service, to.routing, to.number, "by hand")
         await self._parts.loop.look_now()
         return self._view(self._find(service.id))
@@ -90,6 +93,14 @@ class Rollouts(ServiceChanges):
         await self._parts.loop.look_now()
         numbers = await self._parts.store.numbers(routing.service_id)
         return present.routing_view(self._facts.routings.get(routing_id, routing), self._around(numbers))
+
+    async def _refuse_closed(self, service: Service, to: Revision) -> None:
+        """What the administrator has closed since `to` ran stays closed. (Without a word of anybody a failed rollout
+        returns to what ran until that moment, which config.toml ends as little as any other running revision.)"""
+        found = await asyncio.to_thread(refusals, to.routing, service.folder, self._parts.settings)
+        if found:
+            text = f"cannot roll back {service.name} to revision {to.number}: {'; '.join(r.message for r in found)}"
+            raise Conflict(text, hint=found[0].hint, code="not_allowed")
 
     async def _go_back(self, service: Service, to: RoutingSpec, number: int, why: str) -> None:
         told = f"{why}, back to revision {number}"

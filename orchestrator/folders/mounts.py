@@ -25,6 +25,21 @@ class MountSources:
             text = cause(error) if not isinstance(error, ValueError) else str(error)
             return Refusal(f"cannot look at {source}: {text}", "an existing folder that the orchestrator may read")
 
+    def refusal_of(self, found: str) -> Refusal | None:
+        """Why a folder that was granted before would not be now."""
+        try:
+            real = Path(found).resolve()
+            if not self._is_allowed(real) and not any(
+                real.is_relative_to(d.resolve()) for d in self._settings.data_dirs
+            ):
+                return Refusal(
+                    f"the mount of {found} is not allowed here", "opened by docker.allowed_mounts in config.toml"
+                )
+            granted = self._unless_ours(real, found)
+        except (OSError, RuntimeError) as error:
+            return Refusal(f"cannot look at {found}: {cause(error)}")
+        return granted if isinstance(granted, Refusal) else None
+
     def _named(self, name: str) -> Path | Refusal:
         if name in ("", ".", "..") or "/" in name:
             return Refusal(f"{name!r} is not a folder's name", "the name of a folder under data_dirs")

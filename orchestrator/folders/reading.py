@@ -143,18 +143,23 @@ def context_of(settings: Settings, runtime: str) -> Context:
         folder="",
         runtime=runtime,
         below=(Layer(settings.default_deployment, "config.toml", "defaults", trusted=True),),
-        policy=Policy(
-            images=docker.allowed_images,
-            devices=docker.allowed_devices,
-            networks=docker.allowed_networks,
-            capabilities=docker.allowed_capabilities,
-            users=docker.allowed_users,
-        ),
+        policy=policy_of(settings),
         image_aliases=docker.image_aliases,
         slots=groups | {"default": groups.get("default", frozenset()) | {"cuda.device"}},
         taken_ports=ports,
         taken_hosts=dict.fromkeys(own_hosts(settings.gateway), "the gateway"),
         mount_source=MountSources(settings).find,
+    )
+
+
+def policy_of(settings: Settings) -> Policy:
+    docker = settings.docker
+    return Policy(
+        images=docker.allowed_images,
+        devices=docker.allowed_devices,
+        networks=docker.allowed_networks,
+        capabilities=docker.allowed_capabilities,
+        users=docker.allowed_users,
     )
 
 

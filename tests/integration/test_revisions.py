@@ -16,10 +16,12 @@ from test_loop import Small, small
 from orchestrator.app.parts import Parts
 from orchestrator.app.rollouts import Rollouts
 from orchestrator.core.errors import Conflict, NotFound, OrchestratorError, Unavailable
+from orchestrator.core.spec import ResolvedMount
 from orchestrator.core.state import Good, Rejected, Rollout, RoutingStatus
 from orchestrator.core.status import routing_status
 from orchestrator.runtimes.memory import Program
 from orchestrator.scheduler.clock import SteadyClock
+from orchestrator.settings import Settings
 
 SECRET = "a-secret-value"
 DEFINITION = """
@@ -51,6 +53,7 @@ class World:
         reader = SimpleNamespace(pending=())
         parts = SimpleNamespace(loop=one.loop, store=one.store, clock=clock, journal=one.loop._journal, reader=reader)
         parts.gateway_url = "http://gateway"
+        parts.settings = Settings(models_dirs=(one.folder.parent,))
         self.verbs = Rollouts(cast(Parts, parts))
 
     def define(self, image: int, *, count: int = 1, strategy: str = "rolling", big: int = 1, after: str = "60") -> None:
@@ -260,6 +263,31 @@ async def test_a_failure_that_was_rolled_back_is_tried_again_by_clearing_errors(
     assert world.image == "i:1"
     assert (await world.verbs.retry("echo")).rejected == ""
     await world.until(lambda: world._is_good("i:2"))
+
+
+@pytest.mark.parametrize("closed", ["image", "mount", "folder"])
+async def test_a_rollback_does_not_reopen_what_was_closed_since(closed: str, world: World, tmp_path: Path) -> None:
+    """An administrator closes what a revision used; going back to it by hand is refused, and says what would open."""
+    await world.good(1)
+    data, parts = tmp_path / "data", cast(Any, world.verbs._parts)
+    data.mkdir()
+    service = world.one.service
+    spec = service.spec.routing.model_copy(update={"mounts": (ResolvedMount(source=str(data), target="/data"),)})
+    with_mount = await world.one.store.add_revision(service.id, spec, "it had a mount", 1.0)
+    outside = spec.model_copy(update={"mounts": (), "model_folder": "/etc"})
+    elsewhere = await world.one.store.add_revision(service.id, outside, "a link led there", 1.0)
+    await world.good(2)
+    models = parts.settings.models_dirs
+    parts.settings = Settings(models_dirs=models, docker={"allowed_images": ["other:*"]})
+    number = {"image": 1, "mount": with_mount, "folder": elsewhere}[closed]
+    told = {"image": "the image i:1 is not allowed", "mount": "the mount of", "folder": "model folder /etc"}[closed]
+    with pytest.raises(Conflict, match=told) as caught:
+        await world.verbs.rollback("echo", number)
+    assert "config.toml" in caught.value.hint
+    assert world.image == "i:2"
+    parts.settings = Settings(models_dirs=models, docker={"allowed_mounts": [str(data), "/etc"]})
+    await world.verbs.rollback("echo", number)
+    assert world.image == "i:1"
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
