@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core import backoff
-from orchestrator.core.rollout_words import is_holding, rejected_hint, rejected_line, rollout_line
+from orchestrator.core.rollout_words import rejected_hint, rejected_line, rollout_line
 from orchestrator.core.routes import Traffic
 from orchestrator.core.spec import ServiceSpec
 from orchestrator.core.state import Failure, Routing, RoutingStatus, Service, ServiceStatus
 from orchestrator.core.status import is_live, routing_status
 from orchestrator.core.symptoms import exit_meaning, log_symptom, probe_symptom
+from orchestrator.core.table import is_holding
 
 RECENT = 600.0
 """Seconds for which the end of a routing that had been HEALTHY is still a cause."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from orchestrator.core.changes import field_changes
+from orchestrator.core.rollout import number_after
 from orchestrator.core.rollout_words import rejected_line
 from orchestrator.core.spec import digest
-from orchestrator.core.state import Service
+from orchestrator.core.state import Attempts, Service
 
 Change = Literal["create", "hot", "rolling", "recreate", "remove", "none"]
 
@@ -70,6 +71,15 @@ def told(before: Service, wanted: Service) -> Service:
         vanished_since=wanted.vanished_since,
         held=wanted.held,
     )
+
+
+def taken_over(pending: Pending) -> Service:
+    """The service once the change is taken over, numbered as it then is; a revision that was rolled back is tried again
+    with a clean record."""
+    before, wanted = pending.before, pending.wanted
+    attempts = Attempts() if pending.rejected else wanted.attempts
+    number = number_after(before, wanted)
+    return replace(wanted, revision_number=number, attempts=attempts, rejected=None, vanished_since=None, held="")
 
 
 def change_of(pending: Pending) -> Change:

@@ -10,10 +10,11 @@ from orchestrator.core.catalog import Broken
 from orchestrator.core.events import Event
 from orchestrator.core.explain import Cause, ExplainFacts, explain
 from orchestrator.core.problems import Problem
-from orchestrator.core.rollout_words import is_holding, rejected_line, rollout_line
+from orchestrator.core.rollout_words import rejected_line, rollout_line
 from orchestrator.core.routes import Traffic
 from orchestrator.core.state import Rollout, Routing, RoutingStatus, Service, ServiceStatus
 from orchestrator.core.status import is_live, is_shown, routing_status, service_status
+from orchestrator.core.table import is_holding
 from orchestrator.core.views import (
     CauseView,
     EventView,

@@ -15,7 +15,7 @@ from orchestrator.core.downtime import Downtime, downtime
 from orchestrator.core.fitting import Host, fetched, lacks
 from orchestrator.core.narration import Narration
 from orchestrator.core.operations import RollBack
-from orchestrator.core.pending import Change, Pending, change_of
+from orchestrator.core.pending import Change, Pending, change_of, taken_over
 from orchestrator.core.simulation import Moment, simulate
 from orchestrator.core.state import Service, World
 from orchestrator.core.status import is_live
@@ -34,13 +34,6 @@ class Preview:
     @property
     def fits(self) -> bool:
         return not self.lacks
-
-
-def taken_over(pending: Pending) -> Service:
-    """The service after the change was taken over, numbered as it then would be."""
-    before, wanted = pending.before, pending.wanted
-    number = 1 if before is None else before.revision_number + (before.revision != wanted.revision)
-    return replace(wanted, revision_number=number, rejected=None, vanished_since=None, held="")
 
 
 def preview(before: World, after: World, changes: Sequence[Pending], now: float, host: Host) -> tuple[Preview, ...]:

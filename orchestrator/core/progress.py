@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from orchestrator.core.fleet import count_wanted
 from orchestrator.core.pending import Pending
 from orchestrator.core.plan_views import BaseView, ProgressState
+from orchestrator.core.rollout import awaits_promotion
 from orchestrator.core.rollout_words import rejected_line
-from orchestrator.core.simulation import awaits_promotion
 from orchestrator.core.spec import digest
 from orchestrator.core.state import Routing, RoutingStatus, Service
 from orchestrator.core.status import is_live, routing_status

@@ -25,6 +25,19 @@ def changed(service: Service, operation: Advance | Switch | RollBack | Accept, n
             return rolled_back(service, service.good.routing, cause, now, by_hand=False)
 
 
+def number_after(before: Service | None, after: Service) -> int:
+    """The number that the revision of `after` gets once it takes the place of `before`."""
+    return 1 if before is None else before.revision_number + (before.revision != after.revision)
+
+
+def awaits_promotion(service: Service) -> bool:
+    """Blue-green: both sides are there, and only somebody's word brings it further."""
+    rollout = service.rollout
+    if rollout is None or rollout.phase != "ready" or rollout.promoted:
+        return False
+    return service.spec.update.promote_after is None
+
+
 def rolled_back(service: Service, to: RoutingSpec, cause: str, now: float, *, by_hand: bool) -> Service:
     """The service with `to` as what runs; what is hot (count, timeouts, public) stays as it is. The revision that its
     definition asks for is remembered, so that it does not come back until that changes or is applied."""

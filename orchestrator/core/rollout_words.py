@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.core.fleet import Fleet, canaries, is_healthy, other
+from orchestrator.core.fleet import Fleet, canaries, other
 from orchestrator.core.routes import Traffic
 from orchestrator.core.state import Rollout, Routing, Service
 from orchestrator.core.status import is_live
+from orchestrator.core.table import is_holding
 from orchestrator.core.verdict import served
 
 
@@ -22,13 +23,6 @@ def rollout_line(service: Service, routings: Sequence[Routing], traffic: Mapping
     way = "going back" if rollout.phase == "returning" else rollout.strategy.replace("_", "-")
     waits = "; requests wait at the gateway until a routing is HEALTHY" if is_holding(service, routings) else ""
     return f"revision {service.revision_number} ({way}): {_standing(fleet, rollout, traffic)}{waits}"
-
-
-def is_holding(service: Service, routings: Sequence[Routing]) -> bool:
-    """Nothing serves for a moment of a rollout: the gateway lets requests wait."""
-    if service.rollout is None or not service.desired or service.removing:
-        return False
-    return not any(is_live(r) and is_healthy(r) and r.side == service.side for r in routings)
 
 
 def rejected_line(service: Service) -> str:

@@ -8,32 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import assert_never
 
-from orchestrator.core import backoff
 from orchestrator.core.fleet import count_wanted
-from orchestrator.core.operations import (
-    Accept,
-    Advance,
-    Drain,
-    Fail,
-    Forget,
-    ForgetService,
-    Operation,
-    RemoveOrphan,
-    ResetAttempts,
-    RollBack,
-    StartRouting,
-    Stop,
-    Switch,
-    Wait,
-)
+from orchestrator.core.imagined import Imagined
+from orchestrator.core.operations import Drain, Fail, Forget, Operation, RemoveOrphan, StartRouting, Stop
 from orchestrator.core.plan import plan
-from orchestrator.core.rollout import changed
+from orchestrator.core.rollout import awaits_promotion
 from orchestrator.core.routes import RouteState, Traffic
-from orchestrator.core.state import Attempts, Observed, ProbeState, Routing, Service, World
+from orchestrator.core.state import Observed, ProbeState, Routing, Service, World
 from orchestrator.core.status import is_live
-from orchestrator.core.table import routes
+from orchestrator.core.table import route
+from orchestrator.core.updating import deadline
 
 LOAD = 1.0
 """Seconds that a start is taken to last where none was seen."""
@@ -72,31 +57,28 @@ def simulate(world: World, now: float) -> Mapping[str, tuple[Moment, ...]]:
 
 
 class _Course:
-    """Keeps its facts in dictionaries of its own, so that a step costs as little as it changes."""
-
     def __init__(self, world: World, now: float) -> None:
         self.now, self._began, self._steps = now, now, 0
-        self._services, self._routings = dict(world.services), dict(world.routings)
-        self._world = replace(world, services=self._services, routings=self._routings)
+        self._facts = Imagined(world, self._new_id)
         self._base = dict(world.traffic)
         self._loads = {s.id: load_time(s, world) or LOAD for s in world.services.values()}
-        self._of: dict[str, dict[str, Routing]] = {ident: {} for ident in self._services}
+        self._of: dict[str, dict[str, Routing]] = {ident: {} for ident in world.services}
         for routing in world.routings.values():
             if routing.service_id in self._of:
                 self._of[routing.service_id][routing.id] = routing
         self._due: dict[str, float] = {}
         self._next = 0
         self._settle_what_is_under_way()
-        self.moments: dict[str, list[Moment]] = {ident: [] for ident in self._services}
+        self.moments: dict[str, list[Moment]] = {ident: [] for ident in world.services}
         for ident in self.moments:
             self._note(ident)
 
     def run(self) -> None:
         while self._steps < MOST_STEPS and self.now < self._began + HORIZON:
-            made = plan(self._world, self.now)
+            made = plan(self._facts.world, self.now)
             for operation in made.operations:
                 ident, routing = self._about(operation)
-                self._apply(operation)
+                self._apply(operation, ident)
                 self._note(ident, operation, routing)
             if not made.operations and not self._go_on(made.wake_at):
                 return
@@ -104,7 +86,7 @@ class _Course:
     def _about(self, operation: Operation) -> tuple[str, Routing | None]:
         match operation:
             case Drain(routing=ident) | Stop(routing=ident) | Fail(routing=ident) | Forget(routing=ident):
-                return self._routings[ident].service_id, self._routings[ident]
+                return self._facts.routings[ident].service_id, self._facts.routings[ident]
             case RemoveOrphan():
                 return "", None
             case _:
@@ -114,15 +96,14 @@ class _Course:
         self, ident: str, operation: Operation | None = None, routing: Routing | None = None, *, promoted: bool = False
     ) -> None:
         self._steps += 1
-        service, mine = self._services.get(ident), dict(self._of.get(ident, {}))
-        alone = replace(self._world, services={ident: service} if service else {}, routings=mine, broken=())
-        state = next((route.state for route in routes(alone).routes), None)
+        service, mine = self._facts.services.get(ident), dict(self._of.get(ident, {}))
+        state = route(service, list(mine.values())).state if service is not None else None
         moment = Moment(self.now, service, mine, state, operation, routing, promoted)
         self.moments.setdefault(ident, []).append(moment)
 
     def _go_on(self, wake_at: float | None) -> bool:
         """Let time pass until something is due, or somebody promote what waits for it; False: neither can be."""
-        waiting = next((s for s in self._services.values() if awaits_promotion(s)), None)
+        waiting = next((s for s in self._facts.services.values() if awaits_promotion(s)), None)
         if not self._due and not self._ending():
             if waiting is not None:
                 self._promote(waiting)
@@ -141,17 +122,18 @@ class _Course:
 
     def _promote(self, service: Service) -> None:
         assert service.rollout is not None
-        self._put(replace(service, rollout=replace(service.rollout, promoted=True)))
+        promoted = replace(service, rollout=replace(service.rollout, promoted=True))
+        self._facts.services[service.id] = promoted
         self._note(service.id, promoted=True)
 
     # --- whether there is anything left
 
     def _settled(self) -> bool:
-        return all(self._is_done(service) for service in self._services.values())
+        return all(self._is_done(service) for service in self._facts.services.values())
 
     def _is_done(self, service: Service) -> bool:
         live = [r for r in self._of[service.id].values() if is_live(r)]
-        wanted = count_wanted(service, exclusive=service.id in self._world.exclusive)
+        wanted = count_wanted(service, exclusive=service.id in self._facts.world.exclusive)
         return service.rollout is None and len(live) == wanted and all(r.revision == service.revision for r in live)
 
     def _ending(self) -> bool:
@@ -177,78 +159,43 @@ class _Course:
         of = set()
         for ident in [i for i, at in self._due.items() if at <= self.now]:
             del self._due[ident]
-            if (one := self._routings.get(ident)) is not None and is_live(one):
+            if (one := self._facts.routings.get(ident)) is not None and is_live(one):
                 self._lay(_up(one, self.now))
                 of.add(one.service_id)
         return of
 
     def _answer(self) -> None:
         """Every routing has answered as many requests, as fast and without an error."""
-        if not any(s.rollout is not None and s.rollout.strategy == "canary" for s in self._services.values()):
+        rollouts = [s.rollout for s in self._facts.services.values() if s.rollout is not None]
+        if not any(rollout.strategy == "canary" for rollout in rollouts):
             return
         more = int((self.now - self._began) * RATE)
         known = {r.id: self._base.get(r.id, Traffic()) for r in self._mine()}
         traffic = {i: Traffic(t.requests + more, t.errors, 0.01) for i, t in known.items()}
-        self._world = replace(self._world, traffic={**self._world.traffic, **traffic})
+        world = self._facts.world
+        self._facts.world = replace(world, traffic={**world.traffic, **traffic})
 
-    # --- operations, as the scheduler carries them out
+    # --- operations
 
-    def _apply(self, operation: Operation) -> None:
+    def _apply(self, operation: Operation, of: str) -> None:
+        """`of`: id of the service that it is about."""
+        laid = self._facts.apply(operation, self.now)
+        if laid is not None:
+            self._of[of][laid.id] = laid
         match operation:
-            case StartRouting() | Wait():
-                self._start(operation)
-            case Drain(routing=ident, cause=cause):
+            case StartRouting() if laid is not None:
+                self._due[laid.id] = self.now + self._loads[of]
+            case Drain(routing=ident):
                 self._due.pop(ident, None)
-                one = self._routings[ident]
-                self._lay(replace(one, stopping_since=self.now, stop_cause=cause, busy="", sessions=0))
-            case Stop(routing=ident):
-                self._lay(replace(self._routings[ident], observed=None, busy=""))
-            case Fail():
-                self._fail(operation)
             case Forget(routing=ident):
-                one = self._routings.pop(ident)
-                del self._of[one.service_id][ident]
-            case ForgetService(service=ident):
-                del self._services[ident]
-            case ResetAttempts(service=ident):
-                self._put(replace(self._services[ident], attempts=Attempts()))
-            case Advance() | Switch() | RollBack() | Accept():
-                before = self._services[operation.service]
-                after = changed(before, operation, self.now)
-                number = before.revision_number + (before.revision != after.revision)
-                self._put(replace(after, revision_number=number))
-            case RemoveOrphan():
-                pass
-            case _:
-                assert_never(operation)
-
-    def _start(self, operation: StartRouting | Wait) -> None:
-        of = self._services[operation.service]
-        ident = operation.routing or self._new_id()
-        known = self._routings.get(ident)
-        one = known or Routing(ident, of.id, of.name, operation.revision, self.now, side=operation.side)
-        one = replace(one, cause=operation.cause)
-        if isinstance(operation, StartRouting):
-            one = replace(one, reservation=operation.reservation, busy="start", created_at=self.now)
-            self._due[ident] = self.now + self._loads[of.id]
-        self._lay(one)
-
-    def _fail(self, operation: Fail) -> None:
-        one = self._routings[operation.routing]
-        self._lay(replace(one, failure=operation.failure, observed=None, outcome=None, busy=""))
-        if operation.failure.counts:
-            of = self._services[one.service_id]
-            self._put(replace(of, attempts=backoff.failed(of.attempts, of.revision, operation.failure.at)))
+                del self._of[of][ident]
 
     def _new_id(self) -> str:
         self._next += 1
         return f"{MADE_UP}{self._next:05d}"
 
     def _lay(self, routing: Routing) -> None:
-        self._routings[routing.id] = self._of[routing.service_id][routing.id] = routing
-
-    def _put(self, service: Service) -> None:
-        self._services[service.id] = service
+        self._facts.routings[routing.id] = self._of[routing.service_id][routing.id] = routing
 
 
 def load_time(service: Service, world: World) -> float | None:
@@ -261,16 +208,8 @@ def load_time(service: Service, world: World) -> float | None:
     ]
     if not took:
         return None
-    limits = [service.spec.start_timeout, service.spec.update.progress_deadline or service.spec.start_timeout]
-    return max(0.0, min(max(took)[1], *(limit / 2 for limit in limits)))
-
-
-def awaits_promotion(service: Service) -> bool:
-    """Blue-green: both sides are there, and only somebody's word brings it further."""
-    rollout = service.rollout
-    if rollout is None or rollout.phase != "ready" or rollout.promoted:
-        return False
-    return service.spec.update.promote_after is None
+    limit = min(service.spec.start_timeout, deadline(service.spec))
+    return max(0.0, min(max(took)[1], limit / 2))
 
 
 def _loads(routing: Routing) -> bool:

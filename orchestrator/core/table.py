@@ -43,10 +43,11 @@ class Drawing:
         known = self._known.get(service.id)
         if known is not None and known[0] == service and known[1] == routings:
             return known
-        return service, routings, _route(service, routings)
+        return service, routings, route(service, routings)
 
 
-def _route(service: Service, routings: Sequence[Routing]) -> Route:
+def route(service: Service, routings: Sequence[Routing]) -> Route:
+    """`routings`: all of the service."""
     weights = _weights(service, routings)
     servers = tuple(
         s for r in sorted(routings, key=lambda r: r.id) if (s := _server(r, weights.get(r.id, 0.0))) is not None
@@ -64,6 +65,11 @@ def _route(service: Service, routings: Sequence[Routing]) -> Route:
         two_sided=spec.update.strategy == "blue_green",
         weighted=spec.update.strategy == "canary",
     )
+
+
+def is_holding(service: Service, routings: Sequence[Routing]) -> bool:
+    """Nothing serves for a moment of a rollout: the gateway lets requests wait."""
+    return service.rollout is not None and route(service, routings).state == "holding"
 
 
 def _state(service: Service, routings: Sequence[Routing], servers: Sequence[Server]) -> RouteState:

@@ -16,10 +16,10 @@ from uuid import uuid4
 from orchestrator.core.catalog import Catalog, Listed, reconcile, update
 from orchestrator.core.errors import InvalidInput
 from orchestrator.core.loading import deployment_from_mapping
-from orchestrator.core.pending import Pending, all_pending, change_of, summary, told
+from orchestrator.core.pending import Pending, all_pending, change_of, summary, taken_over, told
 from orchestrator.core.ports import Clock
 from orchestrator.core.problems import Problem, is_valid
-from orchestrator.core.state import Attempts, Service
+from orchestrator.core.state import Service
 from orchestrator.core.views import LaunchRequest
 from orchestrator.folders import Reading, Scan, Scanner, read_folder
 from orchestrator.scheduler.facts import Facts
@@ -92,10 +92,8 @@ class FolderReader:
         return Said(pending, problems, {**texts, **{i: reading.texts for i, reading in launched.items()}})
 
     async def take(self, pending: Pending, texts: Mapping[str, str], cause: str) -> Service:
-        """Make it what is wanted; a revision that was rolled back is tried again with a clean record."""
-        service = replace(pending.wanted, rejected=None, held="")
-        if pending.rejected:
-            service = replace(service, attempts=Attempts())
+        """Make it what is wanted."""
+        service = taken_over(pending)
         if pending.before is None:
             await self._facts.unmark_removed(service.folder, service.model)
         return await self._put(service, texts, cause=cause, by="apply")

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.core.definition import Update
 from orchestrator.core.explain import FAILURE_HINTS, MOST, Cause, ExplainFacts, explain
 from orchestrator.core.problems import Problem
-from orchestrator.core.rollout_words import is_holding, rollout_line
+from orchestrator.core.rollout_words import rollout_line
 from orchestrator.core.routes import Traffic
 from orchestrator.core.spec import RoutingSpec, ServiceSpec
 from orchestrator.core.state import (
@@ -27,6 +27,7 @@ from orchestrator.core.state import (
 )
 from orchestrator.core.status import service_status
 from orchestrator.core.symptoms import exit_meaning, log_symptom, probe_symptom
+from orchestrator.core.table import is_holding
 
 NOW = 1000.0
 SPEC = RoutingSpec(

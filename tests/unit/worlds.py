@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
-from orchestrator.core import backoff
 from orchestrator.core.definition import HealthCheck
-from orchestrator.core.operations import (
-    Accept,
-    Advance,
-    Drain,
-    Fail,
-    Forget,
-    ForgetService,
-    Operation,
-    RemoveOrphan,
-    ResetAttempts,
-    RollBack,
-    StartRouting,
-    Stop,
-    Switch,
-    Wait,
-)
-from orchestrator.core.rollout import changed
+from orchestrator.core.imagined import Imagined
+from orchestrator.core.operations import Operation
 from orchestrator.core.spec import RoutingSpec, ServiceSpec
-from orchestrator.core.state import Attempts, Good, Group, Observed, ProbeState, Reservation, Routing, Service, World
+from orchestrator.core.state import Good, Group, Observed, ProbeState, Reservation, Routing, Service, World
 from orchestrator.core.status import is_live
 
 
@@ -95,51 +80,17 @@ def world(*services: Service, routings: tuple[Routing, ...] = (), **more: Any) -
 
 
 class Simulator:
-    """Carries operations out on a world as executor and loop would. Starts stay under way until `finish`."""
+    """Carries operations out one by one on a world of values, which tests may replace between them. Starts stay under
+    way until `finish`."""
 
     def __init__(self, start: World) -> None:
         self.world = start
-        self._next = 0
+        self._numbers = count()
 
     def apply(self, operation: Operation, now: float) -> None:
-        services, routings = dict(self.world.services), dict(self.world.routings)
-        match operation:
-            case StartRouting() | Wait():
-                of = services[operation.service]
-                known = routings.get(operation.routing)
-                ident = operation.routing or f"n{self._next:04d}"
-                self._next += not operation.routing
-                one = known or Routing(ident, of.id, of.name, operation.revision, now, side=operation.side)
-                if isinstance(operation, Wait):
-                    routings[ident] = replace(one, cause=operation.cause)
-                else:
-                    routings[ident] = replace(one, reservation=operation.reservation, busy="start", created_at=now)
-            case Drain():
-                one = routings[operation.routing]
-                routings[operation.routing] = replace(one, stopping_since=now, busy="", sessions=0)
-            case Stop():
-                routings[operation.routing] = replace(routings[operation.routing], observed=None)
-            case Fail():
-                one = routings[operation.routing]
-                routings[one.id] = replace(one, failure=operation.failure, observed=None, outcome=None)
-                if operation.failure.counts:
-                    of = services[one.service_id]
-                    attempts = backoff.failed(of.attempts, of.revision, operation.failure.at)
-                    services[of.id] = replace(of, attempts=attempts)
-            case Forget():
-                del routings[operation.routing]
-            case ForgetService():
-                del services[operation.service]
-            case ResetAttempts():
-                services[operation.service] = replace(services[operation.service], attempts=Attempts())
-            case RemoveOrphan():
-                left = tuple(o for o in self.world.orphans if o != operation.observed)
-                self.world = replace(self.world, orphans=left)
-            case Advance() | Switch() | RollBack() | Accept():
-                of = changed(services[operation.service], operation, now)
-                number = of.revision_number + (of.revision != services[of.id].revision)
-                services[of.id] = replace(of, revision_number=number)
-        self.world = replace(self.world, services=services, routings=routings)
+        imagined = Imagined(self.world, lambda: f"n{next(self._numbers):04d}")
+        imagined.apply(operation, now)
+        self.world = imagined.world
 
     def finish(self, now: float) -> bool:
         """All starts under way succeed, what runs passes its check, and what is paused fails it."""
