@@ -80,7 +80,9 @@ def tree(found: Sequence[ProgressView], names: dict[str, str], now: datetime) ->
     done = sum(one.state != "under_way" for one in found)
     root = Tree(_text((f"{done} of {len(found)} done", "bold")), guide_style="dim")
     for one in found:
-        branch = root.add(_text((names[one.id], "bold"), (one.state, STATES[one.state]), (_standing(one), "")))
+        branch = root.add(
+            _text((names[one.id], "bold"), (one.state.replace("_", " "), STATES[one.state]), (_standing(one), ""))
+        )
         for parts in _routings(one, now):
             branch.add(_text(*parts))
     return root

@@ -139,19 +139,28 @@ def _service(one: ServicePlan) -> Iterator[str]:
 
 
 def _fields(fields: Sequence[FieldView], *, with_kind: bool) -> Iterator[str]:
-    width = max((len(f.path) for f in fields if not _is_body(f)), default=0)
+    width = max((len(f.path) for f in fields if not _is_body(f) and not _is_long(f)), default=0)
     for field in fields:
         mark = "+" if field.before is None else "-" if field.after is None else "~"
         path, kind = one_line(field.path), f"  ({field.kind})" if with_kind else ""
         if _is_body(field):
             yield paint(mark, f"  {mark} {path}") + kind
             yield from _diff(field)
+        elif _is_long(field):
+            yield paint(mark, f"  {mark} {path}") + kind
+            yield from (paint(m, f"      {m}{one_line(v)}") for m, v in (("-", field.before), ("+", field.after)) if v)
         else:
             yield paint(mark, f"  {mark} {path:<{width}}  {_values(field)}") + kind
 
 
 def _is_body(field: FieldView) -> bool:
     return any("\n" in value for value in (field.before, field.after) if value is not None)
+
+
+def _is_long(field: FieldView) -> bool:
+    """It changes and does not fit beside its path: cut, both would look alike."""
+    both = field.before is not None and field.after is not None
+    return both and max(len(field.before or ""), len(field.after or "")) > VALUE
 
 
 def _values(field: FieldView) -> str:

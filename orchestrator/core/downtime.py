@@ -43,17 +43,17 @@ def downtime(before: World, after: World, pending: Pending, moments: Sequence[Mo
         told = f"about {down:.0f} s" if known else "as long as a routing takes to start"
         return Downtime(f"{told}: nothing serves while {start}", round(down, 3) if known else None)
     if held := _lasting(moments, "holding"):
-        return _held(held if known else 0.0, start, host)
+        return _held(held if known else None, start, host)
     return Downtime()
 
 
-def _held(seconds: float, start: str, host: Host) -> Downtime:
-    """Requests wait, as long as the gateway lets them."""
+def _held(seconds: float | None, start: str, host: Host) -> Downtime:
+    """Requests wait, as long as the gateway lets them. `seconds`: that the start takes, where that is known."""
     text = f"requests wait at the gateway while {start}"
-    if seconds <= host.hold_seconds:
-        return Downtime(text)
-    more = f"that takes about {seconds:.0f} s, and they wait {host.hold_seconds:g} s at most (gateway.hold_seconds)"
-    return Downtime(f"{text}; {more}", round(seconds - host.hold_seconds, 3))
+    if seconds is not None:
+        text += f"; the last start took about {seconds:.0f} s"
+    text += f"; after {host.hold_seconds:g} s (gateway.hold_seconds) they get 503"
+    return Downtime(text, round(max(0.0, (seconds or 0.0) - host.hold_seconds), 3))
 
 
 def _lasting(moments: Sequence[Moment], which: RouteState) -> float:

@@ -22,7 +22,11 @@ def progress(
         return "done", "it is gone"
     if not revision or service.removing:
         left = len([r for r in routings if r.failure is None])
-        return ("under_way", f"{left} routings end") if service.removing else ("superseded", "its removal was undone")
+        return (
+            ("under_way", _routings(left, "ends", "end"))
+            if service.removing
+            else ("superseded", "its removal was undone")
+        )
     if service.rejected is not None and service.rejected.revision == revision:
         return "rolled_back", rejected_line(service)
     if service.revision != revision:
@@ -38,7 +42,7 @@ def _of_routings(service: Service, routings: Sequence[Routing], *, exclusive: bo
     others = [r for r in routings if r.failure is None and r not in mine]
     healthy = sum(routing_status(r) is RoutingStatus.HEALTHY for r in mine)
     if healthy >= wanted and len(mine) == wanted and not others and service.rollout is None:
-        return "done", f"{healthy} routings are HEALTHY on revision {service.revision_number}"
+        return "done", f"{_routings(healthy, 'is', 'are')} HEALTHY on revision {service.revision_number}"
     told = f"{healthy} of {wanted} routings are HEALTHY on revision {service.revision_number}"
     if service.rollout is not None and service.rollout.phase == "judging":
         told += f", which is judged with {service.rollout.weight} % of the requests"
@@ -49,6 +53,10 @@ def _of_routings(service: Service, routings: Sequence[Routing], *, exclusive: bo
     if not why and failed is not None and failed.at > service.cleared_at and healthy < wanted:
         why = f"the last start failed: {failed.message}"
     return "under_way", f"{told}; {why}" if why else told
+
+
+def _routings(count: int, one: str = "", more: str = "") -> str:
+    return f"{count} routing {one}".rstrip() if count == 1 else f"{count} routings {more}".rstrip()
 
 
 # --- what a plan was made from --------------------------------------------------------------------------------------
@@ -88,7 +96,7 @@ def _moved(before: Mapping[str, BaseView], now: Mapping[str, BaseView]) -> Itera
         elif old.revision != new.revision:
             yield f"{name} is at revision {new.revision}, not {old.revision}"
         elif old.desired != new.desired:
-            yield f"{new.desired} routings of {name} are wanted, not {old.desired}"
+            yield f"{name} is to have {_routings(new.desired)}, not {old.desired}"
         elif old.spec != new.spec:
             yield f"{name} was changed"
         elif old.definition != new.definition and old.definition:

@@ -96,7 +96,7 @@ async def test_a_candidate_elsewhere_is_put_in_place_only_by_apply(daemons: Daem
     code, out, err = await daemon.cli("apply", "--plan", "kept.json", "--timeout", "30")
     assert code == 0, out + err
     assert "~ echo: rolling, revision 2" in out
-    assert "echo: 1 routings are HEALTHY on revision 2" in out
+    assert "echo: 1 routing is HEALTHY on revision 2" in out
     assert (await daemon.settled("echo", 1)).revision == "2"
 
     new = checkout / "other"

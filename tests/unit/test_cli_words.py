@@ -17,16 +17,41 @@ from hypothesis import strategies as st
 from orchestrator.cli.common import pairs
 from orchestrator.cli.embedded import embed
 from orchestrator.cli.output import age, aligned, clean, span, tamed
+from orchestrator.cli.plan import text
 from orchestrator.cli.progress import TRIES, Picture, state_lines, tree
 from orchestrator.cli.run import call_lines
 from orchestrator.cli.streams import since_seconds
 from orchestrator.client import Daemon, find_daemon
 from orchestrator.core.errors import Conflict, InvalidInput, NotAuthorised
+from orchestrator.core.plan_views import FieldView, PlanView, ServicePlan
 from orchestrator.core.state import RoutingStatus, ServiceStatus
 from orchestrator.core.views import CauseView, ExplainView, RoutingView, ServiceView, instant
 from orchestrator.store.lock import StateLock
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+LONG = "serve --model /models " + "--flag " * 10
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        ("1", "2", ["  ~ deployment.x  1 -> 2  (rolling)"]),
+        (
+            LONG + "--a",
+            LONG + "--b",
+            ["  ~ deployment.x  (rolling)", f"      -{LONG}--a", f"      +{LONG}--b"],
+        ),
+        (None, LONG, [f"  + deployment.x  {LONG[:59]}\N{HORIZONTAL ELLIPSIS}  (rolling)"]),
+    ],
+)
+def test_a_plan_shows_what_differs_also_at_the_end_of_a_long_value(
+    before: str | None, after: str, lines: list[str]
+) -> None:
+    field = FieldView(path="deployment.x", before=before, after=after, kind="rolling")
+    view = PlanView(made_at=NOW, services=(ServicePlan(service="echo", change="rolling", fields=(field,)),))
+    assert list(text(view))[1:-4] == lines
+
 
 # --- where the daemon is --------------------------------------------------------------------------------------------
 

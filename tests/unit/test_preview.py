@@ -102,7 +102,8 @@ def test_operations_are_told_in_order(name: str) -> None:
 def test_what_has_no_room_for_both_makes_requests_wait() -> None:
     found = seen(*change(resources=GPU), groups=ONE_GPU)
     why = "no room for both: needs 1 cuda.device, 0 free"
-    assert found.downtime.text == f"requests wait at the gateway while revision 2 starts ({why})"
+    limit = "the last start took about 1 s; after 60 s (gateway.hold_seconds) they get 503"
+    assert found.downtime.text == f"requests wait at the gateway while revision 2 starts ({why}); {limit}"
     assert (found.fits, found.downtime.seconds) == (True, 0.0)
 
 
@@ -115,7 +116,7 @@ def test_a_start_that_takes_longer_than_requests_may_wait_is_said() -> None:
     after = replace(now, services=after_world(now, [pending]))
     found = preview(now, after, [pending], 1000.0, Host(hold_seconds=60.0))[0]
     assert found.downtime.seconds == pytest.approx(30.0, abs=1)
-    assert "they wait 60 s at most" in found.downtime.text
+    assert "the last start took about 90 s; after 60 s (gateway.hold_seconds) they get 503" in found.downtime.text
 
 
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {

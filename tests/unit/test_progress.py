@@ -59,7 +59,7 @@ CASES: dict[str, tuple[Service | None, tuple[Routing, ...], str, ProgressState, 
         "waits",
         "`orchestrator promote echo`",
     ),
-    "it ends": (replace(NEW, removing=True), (one(),), "", "under_way", "1 routings end"),
+    "it ends": (replace(NEW, removing=True), (one(),), "", "under_way", "1 routing ends"),
     "it is gone": (None, (), "", "done", "it is gone"),
     "it came back": (NEW, (), "", "superseded", "its removal was undone"),
 }
@@ -76,7 +76,7 @@ MOVES: dict[str, tuple[Service | None, str]] = {
     "nothing": (OLD, ""),
     "its health": (replace(OLD, problems=()), ""),
     "its revision": (NEW, "echo is at revision 2, not 1"),
-    "its count": (replace(OLD, override_desired=5), "5 routings of echo are wanted, not 2"),
+    "its count": (replace(OLD, override_desired=5), "echo is to have 5 routings, not 2"),
     "something hot": (
         replace(OLD, spec=OLD.spec.model_copy(update={"open_to_public": True})),
         "echo was changed",
@@ -120,6 +120,6 @@ def test_the_tree_shows_services_routings_and_what_is_fetched() -> None:
         console.print(tree([view], {NEW.id: "echo"}, datetime.fromtimestamp(10, UTC)))
         shown = console.export_text()
     assert "0 of 1 done" in shown
-    assert "echo  under_way  1 of 2 routings are HEALTHY; fetching i:2: 25 % of 4 MiB" in shown
+    assert "echo  under way  1 of 2 routings are HEALTHY; fetching i:2: 25 % of 4 MiB" in shown
     assert "r1" in shown
     assert "fetching i:2: 25 % of 4 MiB" in shown.splitlines()[-1]
