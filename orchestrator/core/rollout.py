@@ -17,9 +17,7 @@ def changed(service: Service, operation: Advance | Switch | RollBack | Accept, n
         case Switch(side=side, rollout=rollout):
             return replace(service, side=side, rollout=rollout)
         case Accept():
-            tried_again = service.rejected is not None and service.rejected.revision == service.revision
-            good = Good(service.revision_number, service.spec.routing)
-            return replace(service, rollout=None, good=good, rejected=None if tried_again else service.rejected)
+            return replace(service, rollout=None, good=Good(service.revision_number, service.spec.routing))
         case RollBack(cause=cause):
             assert service.good is not None
             return rolled_back(service, service.good.routing, cause, now, by_hand=False)

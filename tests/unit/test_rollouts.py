@@ -266,6 +266,55 @@ def test_looks_in_between_do_not_lengthen_a_step() -> None:
     assert plan(told.world, began + 0.9).wake_at == began + 1.5
 
 
+def test_what_is_no_fault_of_the_new_revision_does_not_end_its_rollout() -> None:
+    """An attempt from before the rollout began, and a container that somebody removed."""
+    told = of(2)
+    failed = Failure("exited", "it ended with exit code 1", NOW - 100)
+    record = replace(routing(told.echo, "before", "gone", NOW - 200), failure=failed)
+    told.world = replace(told.world, routings={**told.world.routings, record.id: record})
+    told.tell("1 of 2 routings of revision r2 are ready")
+    removed = next(r for r in told.live() if new(r))
+    told.world = replace(
+        told.world, routings={**told.world.routings, removed.id: replace(removed, observed=None, busy="")}
+    )
+    told.tell()
+    assert f"fail {removed.id} (its container was removed by hand)" in told.told
+    assert not any("roll back" in line for line in told.told)
+    assert told.echo.good is not None
+    assert told.echo.good.number == 2
+
+
+@pytest.mark.parametrize(("requests", "least", "most"), [(50, 3, 10), (0, 60, 70)], ids=["enough", "too few"])
+def test_a_step_waits_for_requests_but_not_for_ever(requests: int, least: float, most: float) -> None:
+    """Its pause is 3 s; where too few requests come the progress deadline of 60 s ends the wait."""
+    told = of(2, strategy="canary", steps=(50,), pause=3, min_requests=50, progress_deadline=60)
+    told.rate = lambda _: (requests, 0, 0.01)
+    told.tell("advance echo to judging")
+    assert told.echo.rollout is not None
+    began = told.echo.rollout.phase_since
+    told.tell("step 1 passed")
+    assert least <= told.now - began <= most
+
+
+def test_back_on_the_other_side_waits_until_it_can_carry_all() -> None:
+    """The new side fails while one of the old two is down: those that serve go on until both old ones are back."""
+    told = of(2, strategy="blue_green", promote_after=0, bake=60)
+    back: list[int] = []
+
+    def sicken(operation: Operation) -> None:
+        if str(operation).startswith("switch") and told.echo.side == "blue":
+            back.append(sum(r.side == "blue" and r.probe.healthy for r in told.live()))
+        elif str(operation).startswith("switch"):
+            hurt = (told.world.routings["old0"], next(r for r in told.live() if new(r)))
+            down = {"healthy": False, "unhealthy_since": told.now, "last_message": "status 500"}
+            ill = {r.id: replace(r, probe=replace(r.probe, **down)) for r in hurt}
+            told.world = replace(told.world, routings={**told.world.routings, **ill})
+
+    told.after = sicken
+    told.tell()
+    assert back == [2]
+
+
 # --- what holds in every rollout ------------------------------------------------------------------------------------
 
 UPDATES = st.builds(

@@ -10,7 +10,7 @@ from worlds import routing, service, spec, world
 from orchestrator.core.definition import Update
 from orchestrator.core.routes import Route
 from orchestrator.core.state import Phase, Rollout, Routing, Service, Strategy
-from orchestrator.core.table import routes
+from orchestrator.core.table import Drawing, routes
 
 CANARY = Update(strategy="canary", steps=(5, 50))
 OLD = service("echo", desired=3, update=CANARY)
@@ -96,3 +96,18 @@ STATES = {
 def test_states(name: str) -> None:
     of, one, expected = STATES[name]
     assert table(of, one).state == expected
+
+
+def test_what_is_drawn_again_and_again_is_what_is_drawn_once() -> None:
+    """Of a service or a routing that changed nothing old is left; of one that is the same nothing is lost."""
+    ill = replace(THREE[0], probe=replace(THREE[0].probe, healthy=False, unhealthy_since=1.0))
+    other = service("other")
+    worlds = (
+        world(OLD, other, routings=THREE),
+        world(OLD, other, routings=(ill, *THREE[1:])),
+        world(rolling_out(NEW, weight=5), other, routings=(*THREE, routing(NEW, "n"))),
+        world(other),
+        world(OLD, other, routings=THREE),
+    )
+    drawing = Drawing()
+    assert [drawing.of(one) for one in worlds] == [routes(one) for one in worlds]
