@@ -36,18 +36,21 @@ COLOURS = {
 }
 
 FOLDED = 24
-"""Characters that a table's last column has at least where it folds."""
+"""Characters that a table's column has at least where it folds."""
+INDENT = "    "
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`right`: aligned to the right. A cell that is a word of COLOURS is coloured."""
+    """`right`: aligned to the right. `folds`: text that may take several lines; the last column always may. A cell that
+    is a word of COLOURS is coloured."""
 
     title: str
     text: Callable[[Any], str]
     right: bool = False
+    folds: bool = False
 
 
 def clean(text: str) -> str:
@@ -74,19 +77,41 @@ def dump(view: BaseModel, *, exclude: Collection[str] = ()) -> dict[str, Any]:
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[object], *, nothing: str) -> None:
-    """`nothing` is said (to stderr) where there are no rows. Only the last column folds, and only where it has room:
-    ids and addresses stay whole, to be copied.
+    """`nothing` is said (to stderr) where there are no rows. On a terminal columns fold where they may, and where that
+    is not enough each row takes several lines: ids and addresses stay whole, to be copied.
     """
     if not rows:
         print(nothing, file=sys.stderr)
         return
     cells = [[one_line(column.text(row)) for column in columns] for row in rows]
     titled = [[c.title for c in columns], *cells]
-    whole = sum(max(map(len, column)) + 2 for column in list(zip(*titled, strict=True))[:-1])
-    if sys.stdout.isatty() and whole + FOLDED <= get_terminal_size().columns:
+    widths = [max(map(len, column)) for column in zip(*titled, strict=True)]
+    right = [c.right for c in columns]
+    room = get_terminal_size().columns
+    least = [min(w, FOLDED) if c.folds or c is columns[-1] else w for c, w in zip(columns, widths, strict=True)]
+    if not sys.stdout.isatty():
+        print("\n".join(aligned(titled, right)))
+    elif sum(least) + 2 * len(least) <= room:
         _print_rich(columns, cells)
     else:
-        print("\n".join(aligned(titled, [c.right for c in columns])))
+        print("\n".join(stacked(titled, right, room)))
+
+
+def stacked(cells: Sequence[Sequence[str]], right: Sequence[bool], room: int) -> list[str]:
+    """Lines of rows that are wider than `room` characters: each goes on, indented, with the columns that did not fit.
+    A cell that is wider than a line is for the terminal to break."""
+    lines: list[list[int]] = [[]]
+    used = 0
+    for index, column in enumerate(zip(*cells, strict=True)):
+        width = max(map(len, column)) + 2
+        if lines[-1] and used + width > room + 2:
+            lines.append([])
+            used = len(INDENT)
+        lines[-1].append(index)
+        used += width
+    blocks = [aligned([[row[i] for i in line] for row in cells], [right[i] for i in line]) for line in lines]
+    rows = zip(*blocks, strict=True)
+    return [part if n == 0 else INDENT + part for row in rows for n, part in enumerate(row) if part or n == 0]
 
 
 def aligned(cells: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
@@ -113,7 +138,7 @@ def _print_rich(columns: Sequence[Column], cells: Iterable[Sequence[str]]) -> No
             column.title,
             justify="right" if column.right else "left",
             overflow="fold",
-            no_wrap=column is not columns[-1],
+            no_wrap=not column.folds and column is not columns[-1],
         )
     for row in cells:
         table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))

@@ -35,8 +35,8 @@ MOST_LINES = 2000
 REVISIONS = (
     Column("REVISION", lambda r: str(r.number), right=True),
     Column("AGE", lambda r: age(r.at), right=True),
-    Column("WHAT", lambda r: r.what),
-    Column("CAUSE", lambda r: _cause(r)),
+    Column("WHAT", lambda r: r.what, folds=True),
+    Column("CAUSE", lambda r: _cause(r), folds=True),
     Column("OUTCOME", lambda r: r.outcome),
 )
 

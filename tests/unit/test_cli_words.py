@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from orchestrator.cli.common import pairs
 from orchestrator.cli.embedded import embed
-from orchestrator.cli.output import age, aligned, clean, span, tamed
+from orchestrator.cli.output import age, aligned, clean, span, stacked, tamed
 from orchestrator.cli.plan import text
 from orchestrator.cli.progress import TRIES, Picture, state_lines, tree
 from orchestrator.cli.run import call_lines
@@ -177,6 +177,25 @@ def test_columns_begin_under_each_other(rows: list[tuple[str, str, str]]) -> Non
     cells = [[f"<{cell}" for cell in row] for row in rows]
     lines = aligned(cells, [False, False, False])
     assert len({tuple(i for i, c in enumerate(line) if c == "<") for line in lines}) == 1
+
+
+def test_rows_that_are_too_wide_go_on_below() -> None:
+    cells = [
+        ["NAME", "N", "ENDPOINT", "CAUSE"],
+        ["a", "10", "http://host/a", ""],
+        ["bcd", "1", "http://host/bcd", "why"],
+    ]
+    assert stacked(cells, [False, True, False, False], 24) == [
+        "NAME   N",
+        "    ENDPOINT",
+        "    CAUSE",
+        "a     10",
+        "    http://host/a",
+        "bcd    1",
+        "    http://host/bcd",
+        "    why",
+    ]
+    assert stacked(cells, [False, True, False, False], 25)[:2] == ["NAME   N  ENDPOINT", "    CAUSE"]
 
 
 # --- when `run` has waited enough -----------------------------------------------------------------------------------
