@@ -18,9 +18,9 @@ def progress(
     service: Service | None, routings: Sequence[Routing], revision: str, *, exclusive: bool
 ) -> tuple[ProgressState, str]:
     """Of the change to `revision` (empty: of the end of the service), and in words what it waits for or came to."""
-    if service is None:
-        return "done", "it is gone"
-    if not revision or service.removing:
+    if service is None or (service.removing and revision):
+        return ("superseded", "it was removed meanwhile") if revision else ("done", "it is gone")
+    if not revision:
         left = len([r for r in routings if r.failure is None])
         return (
             ("under_way", _routings(left, "ends", "end"))

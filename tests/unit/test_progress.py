@@ -61,6 +61,8 @@ CASES: dict[str, tuple[Service | None, tuple[Routing, ...], str, ProgressState, 
     ),
     "it ends": (replace(NEW, removing=True), (one(),), "", "under_way", "1 routing ends"),
     "it is gone": (None, (), "", "done", "it is gone"),
+    "it is gone and was to run": (None, (), NEW.revision, "superseded", "it was removed meanwhile"),
+    "it ends and was to run": (replace(NEW, removing=True), (one(),), NEW.revision, "superseded", "removed meanwhile"),
     "it came back": (NEW, (), "", "superseded", "its removal was undone"),
 }
 
