@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.common import ERROR, FAILED, INTERRUPTED, INVALID, OK, TIMEOUT, Common, connect, requested
-from orchestrator.cli.output import one_line, print_json
+from orchestrator.cli.output import one_line, print_error, print_json
 from orchestrator.cli.plan import MARKS, What, meant, paint
 from orchestrator.core.errors import InvalidInput, OrchestratorError, Unavailable
 
@@ -158,7 +158,10 @@ def _conclude(targets: Sequence[TargetView], found: Sequence[ProgressView]) -> N
         match one.state:
             case "done" | "waits":
                 print(f"{target.service}: {message}")
-            case "rolled_back" | "superseded":
+            case "rolled_back":
+                hint = f"`orchestrator explain {target.service}` shows why, with the end of its log"
+                print_error(OrchestratorError(f"{target.service}: {message}", hint=hint))
+            case "superseded":
                 print(f"error: {target.service}: {message}", file=sys.stderr)
             case "under_way":
                 print(f"error: {target.service}: not done in time, and goes on: {message}", file=sys.stderr)

@@ -148,7 +148,7 @@ def _fields(fields: Sequence[FieldView], *, with_kind: bool) -> Iterator[str]:
             yield from _diff(field)
         elif _is_long(field):
             yield paint(mark, f"  {mark} {path}") + kind
-            yield from (paint(m, f"      {m}{one_line(v)}") for m, v in (("-", field.before), ("+", field.after)) if v)
+            yield from (paint(m, f"      {m}{clean(v)}") for m, v in (("-", field.before), ("+", field.after)) if v)
         else:
             yield paint(mark, f"  {mark} {path:<{width}}  {_values(field)}") + kind
 

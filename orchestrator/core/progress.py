@@ -49,7 +49,8 @@ def _of_routings(service: Service, routings: Sequence[Routing], *, exclusive: bo
     elif service.rollout is not None and service.rollout.phase == "baking":
         told += ", which is watched"
     why = next((r.cause for r in mine if r.reservation is None), "")
-    failed = max((r.failure for r in routings if r.failure is not None), key=lambda f: f.at, default=None)
+    ended = [r.failure for r in routings if r.failure is not None and r.revision == service.revision]
+    failed = max(ended, key=lambda f: f.at, default=None)
     if not why and failed is not None and failed.at > service.cleared_at and healthy < wanted:
         why = f"the last start failed: {failed.message}"
     return "under_way", f"{told}; {why}" if why else told

@@ -74,6 +74,11 @@ def test_how_far_a_change_is(name: str) -> None:
     assert (found[0], text in found[1]) == (state, True), found
 
 
+def test_what_failed_of_another_revision_is_not_told_of_this_one() -> None:
+    found = progress(NEW, (one("a", "gone", of=OLD, failure=FAILURE),), NEW.revision, exclusive=False)
+    assert found == ("under_way", "0 of 2 routings are HEALTHY on revision 2")
+
+
 MOVES: dict[str, tuple[Service | None, str]] = {
     "nothing": (OLD, ""),
     "its health": (replace(OLD, problems=()), ""),
