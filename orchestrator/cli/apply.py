@@ -159,7 +159,7 @@ def _conclude(targets: Sequence[TargetView], found: Sequence[ProgressView]) -> N
             case "done" | "waits":
                 print(f"{target.service}: {message}")
             case "rolled_back":
-                hint = f"`orchestrator explain {target.service}` shows why, with the end of its log"
+                hint = f"`orchestrator explain {target.service}` says more"
                 print_error(OrchestratorError(f"{target.service}: {message}", hint=hint))
             case "superseded":
                 print(f"error: {target.service}: {message}", file=sys.stderr)
