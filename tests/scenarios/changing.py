@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
@@ -88,19 +89,12 @@ WAYS = {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A change as it went: its events, and the service at its end."""
+    """A change as it went."""
 
     events: Sequence[EventView]
-    service: ServiceDetail
 
     def of(self, kind: str) -> list[EventView]:
         return [e for e in self.events if e.kind == kind]
-
-    @property
-    def seconds(self) -> float:
-        """From the beginning of the rollout to its end."""
-        at = [e.time.timestamp() for e in self.events if e.kind in ("rollout.started", "rollout.finished")]
-        return at[-1] - at[0]
 
 
 class Changing:
@@ -112,6 +106,7 @@ class Changing:
         self.daemon, self.update = daemon, dict(update)
         self._count, self._loaded, self._deployment = count, loaded, deployment
         self.version = 0
+        self._kills: list[float] = []
         self.load: Load
         self.streams: Streams
         self._stack = AsyncExitStack()
@@ -166,27 +161,40 @@ class Changing:
 
         return await until(look, what=f"the rollout is {phase}")  # type: ignore[return-value]
 
-    async def ended(self, began: int, end: str = "rollout.finished", deadline: float = 40) -> Seen:
-        """Once an event `end` came after `began`, no rollout is under way and all is settled."""
+    async def published(self, cause: str, began: int) -> None:
+        """Once the gateway has what followed from the last event since `began` with these words."""
 
-        async def look() -> Seen | None:
-            events = await self.daemon.client.events(after=began, service="echo", limit=1000)
-            assert end in [e.kind for e in events], [(e.kind, e.cause) for e in events]
+        async def look() -> bool:
+            events = [e for e in await self.daemon.events() if e.seq > began]
+            told = [e.seq for e in events if cause in e.cause]
+            return bool(told) and any(e.seq > told[-1] and e.kind == "gateway.published" for e in events)
+
+        await until(look, what=f"the gateway heard of {cause}")
+
+    async def ended(self, began: int, end: str = "rollout.finished") -> Seen:
+        """Once an event `end` came after `began`, and all is settled."""
+        await until(lambda: self._told(began, end), 40, what=f"the rollout ends with {end}")
+        await self.settled()
+        return Seen(await self.daemon.client.events(after=began, service="echo", limit=1000))
+
+    async def _told(self, began: int, end: str) -> bool:
+        events = await self.daemon.client.events(after=began, service="echo", limit=1000)
+        assert end in [e.kind for e in events], [(e.kind, e.cause) for e in events]
+        return True
+
+    async def settled(self) -> ServiceDetail:
+        """Once what is wanted runs, and no rollout is under way."""
+
+        async def look() -> ServiceDetail:
             service = await self.daemon.settled("echo", deadline=0)
             assert service.rollout is None, service.rollout
-            return Seen(events, service)
+            return service
 
-        return await until(look, deadline, what=f"the rollout ends with {end}")  # type: ignore[return-value]
+        return await until(look, 40, what="no rollout is under way")  # type: ignore[return-value]
 
-    async def killed(
-        self,
-        act: Callable[[], Awaitable[object] | None],
-        most: int,
-        chance: random.Random,
-        end: str = "rollout.finished",
-    ) -> str:
-        """Do it, and `kill -9` the daemon a moment after some of the `most` events that it brings, or a second later;
-        start it again, and wait for the end. The last event before."""
+    async def killed(self, act: Callable[[], Awaitable[object] | None], most: int, chance: random.Random) -> str:
+        """Do it, and `kill -9` the daemon a moment after some of the `most` events that it brings, or after 3 s; start
+        it again, and wait for the end, whose event may be cut off. The last event before."""
         began, last, count = await self.last(), "", chance.randint(1, most)
         doing = asyncio.ensure_future(_done(act))
         with suppress(TimeoutError):
@@ -199,10 +207,11 @@ class Changing:
                     if not count:
                         break
         await asyncio.sleep(chance.random() * 0.05)
+        self._kills.append(time.time())
         await self.daemon.kill()
         await doing
         await self.daemon.start()
-        await self.ended(began, end)
+        await self.settled()
         return last
 
     # --- what must have held
@@ -211,14 +220,16 @@ class Changing:
         """No request failed, and each stream ended by itself, or when its routing's grace was over."""
         assert not self.load.failures, f"{what}: {self.load}"
         assert self.load.answered, what
-        drains = {e.routing: e.time.timestamp() for e in await self.daemon.events("routing.draining")}
-        early = [cut for cut in self.streams.cuts if not cut.routing or cut.ended < _grace_of(cut, drains)]
+        drains = {e.routing: [e.time.timestamp()] for e in await self.daemon.events("routing.draining")}
+        drains |= {r.id: [] for r in (await self.daemon.service("echo")).routings if r.id not in drains}
+        # of one that is gone without a word a kill came between the fact and its event
+        early = [cut for cut in self.streams.cuts if not _at_its_grace(cut, drains.get(cut.routing, self._kills))]
         assert not early, f"{what}: {len(early)} of {self.streams.ended + len(self.streams.cuts)} were cut: {early[:3]}"
         assert self.streams.ended, what
 
     async def serves(self, version: int) -> ServiceDetail:
         """All of it is what version `version` says, and nothing else of it runs."""
-        service = await self.daemon.settled("echo")
+        service = await self.settled()
         assert service.spec["routing"]["environ"]["VERSION"] == str(version), service.spec["routing"]["environ"]
         assert len(running(self.daemon)) == service.desired_routing_count, running(self.daemon)
         return service
@@ -245,5 +256,5 @@ async def _done(act: Callable[[], Awaitable[object] | None]) -> None:
             await awaited
 
 
-def _grace_of(cut: Cut, drains: Mapping[str, float]) -> float:
-    return drains.get(cut.routing, float("inf")) + GRACE - EARLY
+def _at_its_grace(cut: Cut, drains: Sequence[float]) -> bool:
+    return any(at + GRACE - EARLY <= cut.ended for at in drains)

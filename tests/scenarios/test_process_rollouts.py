@@ -40,7 +40,7 @@ async def test_nobody_notices_a_change(daemons: Daemons, name: str) -> None:
         await service.serves(1)
         killed = [await service.killed(service.edit, len(seen.events), chance)]
         await service.serves(2)
-        killed += [await service.killed(lambda: service.edit(FAULT="exit"), 6, chance, "rollout.rolled_back")]
+        killed += [await service.killed(lambda: service.edit(FAULT="exit"), 6, chance)]
         await service.went_back(2, "it ended with exit code 1")
         assert "there are no weights" in await last_words(daemon)
         killed += [await service.killed(lambda: daemon.client.rollback("echo"), len(seen.events), chance)]
@@ -65,7 +65,7 @@ async def test_five_become_one_while_old_workers_hold_streams(daemon: Daemon) ->
     async with Changing(daemon, count=5, update={}) as service:
         daemon.drop("other", echo("other"))  # reloads
         await daemon.settled("other")
-        last = await service.killed(lambda: daemon.client.scale("echo", 1), 4, random.Random(seed), "routing.gone")
+        last = await service.killed(lambda: daemon.client.scale("echo", 1), 4, random.Random(seed))
         assert len((await service.serves(0)).routings) == 1
     await service.check(f"seed {seed}, killed after {last}")
 
@@ -73,16 +73,14 @@ async def test_five_become_one_while_old_workers_hold_streams(daemon: Daemon) ->
 async def test_blue_green_by_hand_waits_and_switches_or_gives_up(daemon: Daemon) -> None:
     seed = random.randrange(1 << 30)
     async with Changing(daemon, count=2, update={"strategy": "blue_green"}) as service:
-        began = await service.last()
         service.edit()
         seen = await service.reached("ready")
         green = {r.id for r in seen.routings if r.side == "green"}
         assert len(green) == 2
         await daemon.client.abort("echo")
-        await service.ended(began)
+        await service.settled()
         await service.serves(0)
         assert not green & service.load.routings.keys(), "it was asked before it was promoted"
-        began = await service.last()
         service.edit()
         await service.reached("ready")
         last = await service.killed(lambda: daemon.client.promote("echo"), 5, random.Random(seed))
@@ -103,7 +101,7 @@ async def test_a_canary_that_serves_badly_goes_and_hurts_no_more_than_its_share(
         await service.went_back(0, UNFIT[fault])
     (canary,) = {e.routing for e in seen.of("routing.starting")}
     answered, failed = service.load.routings[canary], len(service.load.failures)
-    assert 20 < answered + failed < 0.12 * asked, (answered, failed, asked)
+    assert 0 < answered + failed < 0.12 * asked, (answered, failed, asked)
     assert failed <= answered / 19
     assert all("injected" in text and canary in text for _, text in service.load.failures), str(service.load)
     assert failed or not fault.startswith("errors")
@@ -134,7 +132,9 @@ async def test_shares_are_kept_over_ten_thousand_requests(daemon: Daemon) -> Non
     async with Changing(daemon, count=2, update=update, loaded=False, open_to_public=True) as service:
         first, second = (r.id for r in (await daemon.settled("echo")).routings)
         await daemon.client.set_ratio(first, 3)
+        began = await service.last()
         service.edit()
+        await service.published("step 1 of 1", began)
         seen = await service.reached("judging")
         (canary,) = {r.id for r in seen.routings} - {first, second}
         async with service.asked(rate=10_000, connections=32) as load:
@@ -149,14 +149,14 @@ async def test_who_waits_longer_than_is_held_hears_so(daemons: Daemons) -> None:
     bounds = {"ORCHESTRATOR_GATEWAY__HOLD_SECONDS": "1", "ORCHESTRATOR_GATEWAY__HOLD_REQUESTS": "3"}
     daemon = await daemons(environ=bounds)
     async with Changing(daemon, update={"strategy": "recreate"}, loaded=False) as service:
-        header = await daemon.header("echo")
+        header, began = await daemon.header("echo"), await service.last()
         service.edit(FAULT="late:2")
-        await service.reached("replacing")
+        await service.published("replaced by", began)
         answers = await asyncio.gather(*(held(daemon, header) for _ in range(5)))
         codes = Counter(code for code, *_ in answers)
         assert codes == {"hold_timeout": 3, "hold_full": 2}
         for code, waited, retry_after in answers:
-            assert 0.95 < waited < 2 if code == "hold_timeout" else waited < 0.5, answers
+            assert 0.95 < waited < 3 if code == "hold_timeout" else waited < 0.9, answers
             assert int(retry_after) > 0
         assert (await until(lambda: served(daemon, header))) == 200
         await daemon.settled("echo")
