@@ -15,20 +15,19 @@ from uuid import uuid4
 
 from orchestrator.core.catalog import Catalog, Listed, reconcile, update
 from orchestrator.core.errors import InvalidInput
-from orchestrator.core.loading import deployment_from_mapping
 from orchestrator.core.pending import Pending, all_pending, change_of, summary, taken_over, told
 from orchestrator.core.ports import Clock
 from orchestrator.core.problems import Problem, is_valid
 from orchestrator.core.state import Service
 from orchestrator.core.views import LaunchRequest
-from orchestrator.folders import Reading, Scan, Scanner, read_folder
+from orchestrator.folders import Reading, Scan, Scanner
+from orchestrator.folders.launched import read_launched
+from orchestrator.folders.sources import DEFINITIONS, SIDE_FILES
 from orchestrator.scheduler.facts import Facts
 from orchestrator.scheduler.journal import Journal
 from orchestrator.settings import Settings
 
-DEFINING = frozenset(
-    {"model-definition.yaml", "model-definition.yml", "deployment-config.yaml", "service-definition.toml"}
-)
+DEFINING = frozenset({*DEFINITIONS, *SIDE_FILES})
 """Files in a model folder that say what is served, where nobody named another."""
 
 
@@ -164,7 +163,7 @@ class FolderReader:
     async def launched(self, request: LaunchRequest, folder: Path) -> tuple[Reading, Mapping[str, Any]]:
         """What `folder` says with `request` laid over it. Raises `InvalidInput` with every problem."""
         launch = request.model_dump(mode="json", exclude_defaults=True)
-        reading = await asyncio.to_thread(self._read_launched, folder, launch)
+        reading = await self._read_launched(folder, launch)
         if not is_valid(reading.problems):
             errors = [str(p) for p in reading.problems if p.severity == "error"]
             hint = f"`orchestrator validate {folder}` shows the places"
@@ -174,20 +173,12 @@ class FolderReader:
             raise InvalidInput(f"cannot start {folder}: it defines no service", hint=hint)
         return reading, launch
 
-    def _read_launched(self, folder: Path, launch: Mapping[str, Any]) -> Reading:
-        deployment, problems = deployment_from_mapping(_deployment(launch), "start")
-        definition = launch.get("definition")
-        reading = read_folder(folder, self._settings, runtime=self._runtime, launch=deployment, definition=definition)
-        if problems:
-            reading = replace(reading, problems=(*reading.problems, *problems), services=())
-        if reading.file is None and not reading.problems:
-            gone = Problem("error", str(folder), 0, 0, "", "there is no model-definition.yml in it")
-            reading = replace(reading, problems=(gone,))
-        return reading
-
     async def _relaunched(self, service: Service) -> Reading:
         """What the folder of a service that was started by hand says now."""
-        return await asyncio.to_thread(self._read_launched, Path(service.folder), service.launch or {})
+        return await self._read_launched(Path(service.folder), service.launch or {})
+
+    async def _read_launched(self, folder: Path, launch: Mapping[str, Any]) -> Reading:
+        return await asyncio.to_thread(read_launched, folder, launch, self._settings, self._runtime)
 
     async def _put(
         self, service: Service, texts: Mapping[str, str], *, cause: str = "", by: str = "folder watch"
@@ -248,35 +239,3 @@ def _what_happened(before: Service | None, now: Service, *, manual: bool) -> tup
     if before.spec != now.spec:
         return "service.changed", "its definition changed: effective at once"
     return "", ""
-
-
-def _deployment(launch: Mapping[str, Any]) -> dict[str, Any]:
-    """The launcher's fields under the names that a definition's `deployment` has."""
-    names = {
-        "name": "service_name",
-        "image": "image",
-        "count": "desired_routing_count",
-        "public": "open_to_public",
-        "environ": "environ",
-        "destination": "model_mount_destination",
-    }
-    found: dict[str, Any] = {ours: launch[theirs] for theirs, ours in names.items() if theirs in launch}
-    resources = {slot: launch[slot] for slot in ("cpu", "mem", "shm") if slot in launch} | launch.get("resources", {})
-    if resources:
-        found["resources"] = resources
-    if launch.get("mounts"):
-        found["extra_mounts"] = [_mount(text) for text in launch["mounts"]]
-    return found
-
-
-def _mount(text: str) -> dict[str, Any]:
-    """`SOURCE[:TARGET[:ro|rw]]`. Raises `InvalidInput`."""
-    source, *rest = text.split(":")
-    if len(rest) > 2 or (len(rest) == 2 and rest[1] not in ("ro", "rw")):
-        raise InvalidInput(f"cannot read the mount {text!r}", hint="write SOURCE[:TARGET[:ro|rw]]")
-    mount: dict[str, Any] = {"source": source}
-    if rest and rest[0]:
-        mount["target"] = rest[0]
-    if len(rest) == 2:
-        mount["read_only"] = rest[1] == "ro"
-    return mount
