@@ -10,6 +10,7 @@ from orchestrator.core.routes import Traffic
 from orchestrator.core.state import Rollout, Routing, Service
 from orchestrator.core.status import is_live
 from orchestrator.core.table import is_holding
+from orchestrator.core.updating import deadline
 from orchestrator.core.verdict import served
 
 
@@ -22,7 +23,18 @@ def rollout_line(service: Service, routings: Sequence[Routing], traffic: Mapping
     fleet = Fleet(service, [r for r in routings if is_live(r)], routings, False, now)
     way = "going back" if rollout.phase == "returning" else rollout.strategy.replace("_", "-")
     waits = "; requests wait at the gateway until a routing is HEALTHY" if is_holding(service, routings) else ""
-    return f"revision {service.revision_number} ({way}): {_standing(fleet, rollout, traffic)}{waits}"
+    standing = f"{_standing(fleet, rollout, traffic)}{waits}{_stays(fleet, rollout)}"
+    return f"revision {service.revision_number} ({way}): {standing}"
+
+
+def _stays(fleet: Fleet, rollout: Rollout) -> str:
+    """Of a rollout that has failed and is not given up."""
+    service = fleet.service
+    if service.spec.update.auto_rollback or rollout.phase == "returning" or service.good is None:
+        return ""
+    overdue = rollout.phase == "replacing" and fleet.now >= rollout.progress_at + deadline(service.spec)
+    failed = service.attempts.revision == service.revision and service.attempts.count > 0
+    return "; it has failed and stays as it is: auto_rollback is false" if overdue or failed else ""
 
 
 def rejected_line(service: Service) -> str:

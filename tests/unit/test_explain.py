@@ -17,6 +17,7 @@ from orchestrator.core.spec import RoutingSpec, ServiceSpec
 from orchestrator.core.state import (
     Attempts,
     Failure,
+    Good,
     Observed,
     ProbeState,
     Rejected,
@@ -293,6 +294,26 @@ def test_a_rollout_stands_somewhere_in_one_line(name: str) -> None:
     assert (first.code, first.message) == ("rolling_over", said)
 
 
+STAYS = "; it has failed and stays as it is: auto_rollback is false"
+FAILING: dict[str, tuple[dict[str, Any], bool]] = {
+    "in time": ({"progress_at": NOW - 9}, False),
+    "overdue": ({"progress_at": NOW - 11}, True),
+    "a start failed": ({"progress_at": NOW - 9, "attempts": Attempts(REVISION, 2, NOW - 5)}, True),
+    "it goes back by itself": ({"progress_at": NOW - 11, "auto_rollback": True}, False),
+    "it goes back": ({"progress_at": NOW - 11, "phase": "returning"}, False),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_a_rollout_that_failed_and_is_not_given_up_says_so(name: str) -> None:
+    more, stays = FAILING[name]
+    attempts = more.get("attempts", Attempts())
+    asked = {k: v for k, v in more.items() if k != "attempts"}
+    of = rolling(**{"desired": 2, "progress_deadline": 10.0, "auto_rollback": False, **asked})
+    of = replace(of, good=Good(2, of.spec.routing), attempts=attempts)
+    assert rollout_line(of, [OLD, STARTING], {}, NOW).endswith(STAYS) is stays
+
+
 def test_requests_that_are_held_are_told_with_how_long() -> None:
     (cause, *_) = told(rolling("recreate"), STARTING)
     assert cause.message.endswith(
@@ -326,7 +347,9 @@ def test_a_revision_that_was_rolled_back_is_told_of_a_service_that_is_well(name:
 
 def test_the_end_of_what_failed_is_told_after_it_was_rolled_back() -> None:
     of = service(rejected=Rejected("bad", 2, "revision 2 failed: it ended with exit code 1", 900.0))
-    ended = Failure("exited", "it ended with exit code 1", NOW - 60, 1, log_tail=("python: No module named vllm",))
+    ended = Failure(
+        "exited", "it ended with exit code 1", NOW - 60, exit_code=1, log_tail=("python: No module named vllm",)
+    )
     bad = routing(id="bad-1", revision="bad", failure=ended)
     older = routing(id="bad-0", revision="bad", failure=replace(ended, at=NOW - 90))
     by_hand = replace(of, rejected=replace(of.rejected, by_hand=True))  # type: ignore[type-var]
