@@ -16,6 +16,7 @@ from typing import Any
 
 import docker
 import pytest
+from hypothesis import HealthCheck, settings
 
 from orchestrator.settings import DockerSettings
 
@@ -26,8 +27,10 @@ STALE = 3600.0
 
 
 def pytest_configure() -> None:
-    """What the tests start must be interruptible also where they run in the background of a shell, which ignores
-    SIGINT for its background."""
+    """Properties hold on slow machines, too. What the tests start must be interruptible also where they run in the
+    background of a shell, which ignores SIGINT for its background."""
+    settings.register_profile("orchestrator", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("orchestrator")
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -9,7 +9,7 @@ from orchestrator.api.routes import Route, answer, answer_many, body
 from orchestrator.core.plan_views import ApplyRequest, ApplyView, PlanRequest, PlanView, ProgressView
 
 
-async def waiting(_: web.Request, control: Control) -> web.Response:
+async def pending(_: web.Request, control: Control) -> web.Response:
     return answer(await control.plan(PlanRequest()))
 
 
@@ -27,7 +27,7 @@ async def applied(request: web.Request, control: Control) -> web.Response:
 
 
 ROUTES = (
-    Route("GET", "/v1/plans", "read", waiting, "Plan what waits", response=PlanView),
+    Route("GET", "/v1/plans", "read", pending, "Plan what waits", response=PlanView),
     Route("POST", "/v1/plans", "admin", plan, "Plan what waits, or what a path asks for", PlanRequest, PlanView),
     Route("POST", "/v1/applies", "admin", apply, "Take over what was planned", ApplyRequest, ApplyView),
     Route("GET", "/v1/applies", "read", applied, "How far it is", response=ProgressView, many=True),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from orchestrator.core.changes import FieldChange, field_changes
 from orchestrator.core.revision_views import RevisionDetail, RevisionState, RevisionView
+from orchestrator.core.rollout import GOOD, ROLLED_BACK
 from orchestrator.core.rollout_words import why
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Service
@@ -16,7 +17,6 @@ SHORT = 24
 """Characters of a value that a summary shows."""
 MOST = 3
 """Changes that a summary names."""
-ROLLED_BACK = "rolled back: "
 
 
 def revision_views(service: Service, kept: Sequence[Revision]) -> tuple[RevisionView, ...]:
@@ -56,7 +56,7 @@ def _state(service: Service, one: Revision) -> RevisionState:
         return "serving" if service.rollout is None else "rolling out"
     if one.outcome.startswith(ROLLED_BACK):
         return "rolled back"
-    return "good" if one.outcome == "good" else "superseded"
+    return "good" if one.outcome == GOOD else "superseded"
 
 
 def _summary(service: Service, before: RoutingSpec, after: RoutingSpec) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.app.changes import ServiceChanges
+from orchestrator.app.host import look_at_host
 from orchestrator.core import present
-from orchestrator.core.errors import Conflict, InvalidInput, OrchestratorError
-from orchestrator.core.fitting import Host
+from orchestrator.core.errors import Conflict, InvalidInput
 from orchestrator.core.pending import Pending, change_of, summary
 from orchestrator.core.plan_views import (
     FORMAT,
@@ -35,9 +33,7 @@ from orchestrator.core.status import is_shown, routing_status
 from orchestrator.core.views import instant
 from orchestrator.folders import Reading
 from orchestrator.folders.candidates import Chosen, choose, put_in_place, read_candidates
-from orchestrator.gateway.listening import refused
 from orchestrator.scheduler.reader import Said
-from orchestrator.settings import address
 
 Picked = tuple[list[Pending], dict[str, tuple[Problem, ...]]]
 """Changes, and by folder the problems of definitions that do not validate."""
@@ -56,7 +52,7 @@ class PlanChanges(ServiceChanges):
             changes, problems = self._picked(said, chosen)
             before, now = self._facts.world(), self._parts.clock.now()
             after = self._facts.world(after_world(before, changes))
-        host = await self._host(changes, before)
+        host = await look_at_host(self._parts, changes, before)
         previews = await asyncio.to_thread(preview, before, after, changes, now, host)
         services = [_service_plan(p, one) for p, one in zip(changes, previews, strict=True)]
         services += [_invalid(folder, found, before) for folder, found in problems.items()]
@@ -132,31 +128,6 @@ class PlanChanges(ServiceChanges):
         return TargetView(
             service=service.name, id=service.id, revision=revision, number=service.revision_number, change=change
         )
-
-    # --- the host
-
-    async def _host(self, changes: Sequence[Pending], world: World) -> Host:
-        """What cannot be found out is left out: it is no reason against a plan."""
-        parts, granted = self._parts, {s.spec.endpoint.port for s in world.services.values()}
-        ports = {p.wanted.spec.endpoint.port for p in changes} - granted
-        host = address(parts.settings.gateway.listen)[0]
-        wanted = {p.wanted.spec.routing.image for p in changes if not p.wanted.removing}
-        return Host(
-            disk=await asyncio.to_thread(_free, (parts.settings.state_dir, Path(parts.info.detail.get("folder", "")))),
-            images=await self._images({image for image in wanted if image}),
-            pull=parts.settings.docker.pull,
-            hold_seconds=parts.settings.gateway.hold_seconds,
-            ports=await asyncio.to_thread(refused, host, [port for port in ports if port is not None], ()),
-        )
-
-    async def _images(self, names: set[str]) -> dict[str, bool]:
-        found = {}
-        for name in sorted(names):
-            try:
-                found[name] = await self._parts.runtime.has_image(name)
-            except OrchestratorError:
-                return found
-        return found
 
     # --- how far it is
 
@@ -254,15 +225,3 @@ def _not_valid(path: str, problems: Mapping[str, Sequence[Problem]]) -> InvalidI
 
 def _first(problems: Sequence[Problem]) -> str:
     return next((str(p) for p in problems if p.severity == "error"), "its definition does not validate")
-
-
-def _free(folders: Sequence[Path]) -> dict[str, int]:
-    """Free bytes, of the folders that can be looked at."""
-    found = {}
-    for folder in folders:
-        if folder.is_absolute() and os.access(folder, os.F_OK):
-            try:
-                found[str(folder)] = shutil.disk_usage(folder).free
-            except OSError:
-                continue
-    return found

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.app.changes import ServiceChanges
-from orchestrator.app.history import ROLLED_BACK, revision_detail, revision_views
+from orchestrator.app.history import revision_detail, revision_views
 from orchestrator.core import present
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.revision_views import RevisionDetail, RevisionView
-from orchestrator.core.rollout import rolled_back
+from orchestrator.core.rollout import GOOD, ROLLED_BACK, rolled_back
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Rollout, RoutingStatus, Service
 from orchestrator.core.status import routing_status
@@ -43,7 +43,8 @@ class Rollouts(ServiceChanges):
         async with self._parts.loop.lock:
             service = self._find(ref)
             if service.removing:
-                raise Conflict(f"cannot roll back {service.name}: it is being removed")
+                hint = "once it is gone, its definition (or `start`) makes it a service again"
+                raise Conflict(f"cannot roll back {service.name}: it is being removed", hint=hint)
             kept = await self._parts.store.revisions(service.id)
             to = _before(service, kept) if number is None else _numbered(service, kept, number)
             if to.hash == service.revision:
@@ -62,7 +63,8 @@ class Rollouts(ServiceChanges):
             service = self._find(ref)
             _under_way(service, "abort")
             if service.good is None:
-                raise Conflict(f"cannot abort {service.name}: no revision of it has been good yet")
+                hint = "change its definition; `orchestrator rm` ends it"
+                raise Conflict(f"cannot abort {service.name}: no revision of it has been good yet", hint=hint)
             await self._go_back(service, service.good.routing, service.good.number, "aborted by hand")
         await self._parts.loop.look_now()
         return self._view(self._find(service.id))
@@ -73,7 +75,8 @@ class Rollouts(ServiceChanges):
             service = self._find(ref)
             rollout = _under_way(service, "promote")
             if why := _not_promotable(service, rollout):
-                raise Conflict(f"cannot promote {service.name}: {why}", code="nothing_to_promote")
+                hint = f"`orchestrator explain {service.name}` shows how far it is; `abort` goes back"
+                raise Conflict(f"cannot promote {service.name}: {why}", hint=hint, code="nothing_to_promote")
             await self._facts.put_service(replace(service, rollout=replace(rollout, promoted=True)))
             await self._tell("rollout.promoted", service, "promoted by hand")
         await self._parts.loop.look_now()
@@ -87,7 +90,8 @@ class Rollouts(ServiceChanges):
                 raise NotFound(f"there is no routing {routing_id!r}", hint="`orchestrator ps` lists them")
             status = routing_status(routing)
             if status in (RoutingStatus.FAILED_TO_START, RoutingStatus.TERMINATING):
-                raise Conflict(f"cannot set the ratio of routing {routing_id}: it is {status} and gets no requests")
+                text = f"cannot set the ratio of routing {routing_id}: it is {status} and gets no requests"
+                raise Conflict(text, hint=f"`orchestrator ps {routing.service}` lists those that do")
             routing = await self._facts.put_routing(replace(routing, traffic_ratio=ratio))
             await self._parts.journal.emit("routing.ratio", routing.service, routing.id, f"ratio {ratio:g} by hand", {})
         await self._parts.loop.look_now()
@@ -125,7 +129,7 @@ def _before(service: Service, kept: Sequence[Revision]) -> Revision:
         text = f"cannot roll back {service.name}: it is going back already, as revision {service.revision_number}"
         raise Conflict(text, hint="name a revision to go to that one")
     older = (r for r in kept if r.number < service.revision_number and r.hash != service.revision)
-    found = next((r for r in older if r.outcome == "good"), None)
+    found = next((r for r in older if r.outcome == GOOD), None)
     if found is None:
         text = f"cannot roll back {service.name}: no revision before {service.revision_number} was good"
         raise Conflict(text, hint=f"name one: `orchestrator history {service.name}` lists them", code="no_revision")

@@ -68,7 +68,8 @@ def _saved(path: Path) -> PlanView:
         # what would be done with each service is for people, and may be longer than what the daemon takes
         return PlanView.model_validate_json(path.read_bytes()).model_copy(update={"services": ()})
     except OSError as error:
-        raise InvalidInput(f"cannot read the plan {path}: {error.strerror or error}") from None
+        hint = "a plan is made by `orchestrator plan --save FILE`"
+        raise InvalidInput(f"cannot read the plan {path}: {error.strerror or error}", hint=hint) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         hint = "a plan is made by `orchestrator plan --save FILE`"
@@ -152,7 +153,8 @@ async def _follow(
 def _conclude(targets: Sequence[TargetView], found: Sequence[ProgressView]) -> None:
     """The last word on each."""
     if not found:
-        raise OrchestratorError("cannot say how far it is: the daemon did not answer", code="timeout")
+        hint = "it goes on; `orchestrator ls` shows it once the daemon answers"
+        raise OrchestratorError("cannot say how far it is: the daemon did not answer", hint=hint, code="timeout")
     for target, one in zip(targets, found, strict=True):
         message = one_line(one.message)
         match one.state:

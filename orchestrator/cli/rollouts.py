@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.apply import LOOK
 from orchestrator.cli.common import FAILED, Common, ask
 from orchestrator.cli.output import dump, print_error, print_json, print_table
 from orchestrator.cli.services import ROUTINGS, ServiceName, changed
@@ -16,9 +17,6 @@ from orchestrator.core.errors import OrchestratorError, Unavailable
 if TYPE_CHECKING:
     from orchestrator.client import Client
     from orchestrator.core.views import ServiceView
-
-LOOK_EVERY = 0.3
-"""Seconds between looks at a rollout that is waited for."""
 
 
 def rollback(
@@ -62,7 +60,7 @@ async def _arrived(client: Client, begun: ServiceView, timeout: float) -> Servic
         if time.monotonic() > end:
             text = f"{view.name} has not arrived at revision {view.revision} within {timeout:g} s: {view.rollout.said}"
             raise Unavailable(text, hint="it goes on; `orchestrator explain` says what it waits for", code="timeout")
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(LOOK)
 
 
 def promote(common: Common, service: ServiceName) -> None:

@@ -140,7 +140,7 @@ class Client:
     async def plan(self, request: PlanRequest) -> PlanView:
         return await self._one("POST", "/v1/plans", PlanView, body=request)
 
-    async def waiting(self) -> PlanView:
+    async def pending(self) -> PlanView:
         """The plan of what waits."""
         return await self._one("GET", "/v1/plans", PlanView)
 

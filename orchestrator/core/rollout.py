@@ -8,6 +8,10 @@ from orchestrator.core.operations import Accept, Advance, RollBack, Switch
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Good, Phase, Rejected, Rollout, Service, Strategy
 
+GOOD = "good"
+ROLLED_BACK = "rolled back: "
+"""Outcomes of a revision, as they are kept with it; what follows the second is why."""
+
 
 def changed(service: Service, operation: Advance | Switch | RollBack | Accept, now: float) -> Service:
     """The service after `operation`."""

@@ -48,7 +48,7 @@ def choose(text: str, settings: Settings, others: set[str]) -> Chosen:
         return Chosen(name=text.lower())
     path = Path(os.path.normpath(text))
     if not path.is_absolute() or "\0" in text:
-        raise InvalidInput(f"cannot plan {text!r}: it is not an absolute path")
+        raise InvalidInput(f"cannot plan {text!r}: it is not an absolute path", hint="begin it with /")
     for place in {path, _resolved(path)}:
         if place in settings.models_dirs or str(place) in others:
             return Chosen(below=(str(place),))
@@ -88,7 +88,8 @@ def put_in_place(chosen: Chosen, readings: Mapping[str, Reading], settings: Sett
 def _candidates(path: Path, settings: Settings) -> dict[Path, Path]:
     """By the folder that it would be written to, the definition."""
     if not settings.models_dirs:
-        raise InvalidInput(f"cannot plan {path}: there is no models_dir that it could be written to")
+        text = f"cannot plan {path}: there is no models_dir that it could be written to"
+        raise InvalidInput(text, hint="name one in config.toml (models_dirs)")
     try:
         if path.is_file():
             return {_target(path.parent.name, settings): _named(path, settings)}
@@ -120,7 +121,8 @@ def _definition(folder: Path, settings: Settings) -> Path | None:
 def _target(name: str, settings: Settings) -> Path:
     """The folder of that name that is served already, else one below the first models_dir."""
     if not name or name.startswith(".") or not name.isprintable():
-        raise InvalidInput(f"cannot use {name!r} as the name of a model folder")
+        hint = "a name of printable characters that begins without a dot"
+        raise InvalidInput(f"cannot use {name!r} as the name of a model folder", hint=hint)
     known = [models_dir / name for models_dir in settings.models_dirs]
     return next((path for path in known if path.is_dir()), known[0])
 

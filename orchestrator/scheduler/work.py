@@ -31,7 +31,7 @@ from orchestrator.core.operations import (
     Wait,
 )
 from orchestrator.core.ports import Clock
-from orchestrator.core.rollout import changed
+from orchestrator.core.rollout import GOOD, ROLLED_BACK, changed
 from orchestrator.core.state import Attempts, Failure, Routing, Service
 from orchestrator.executor import Created, Ended, Executor, Outcome, Recorded, Started, StartFailed
 from orchestrator.scheduler.facts import Facts
@@ -253,9 +253,9 @@ def _outcome_of(operation: Advance | Switch | RollBack | Accept) -> str:
     """What becomes of the revision that the service is at; empty: nothing yet."""
     match operation:
         case Accept():
-            return "good"
+            return GOOD
         case RollBack(cause=cause):
-            return f"rolled back: {cause}"
+            return ROLLED_BACK + cause
         case Advance() | Switch():
             return ""
 

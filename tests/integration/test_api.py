@@ -123,7 +123,7 @@ CALLS: list[tuple[Callable[[Client], Awaitable[object]], tuple[object, ...] | No
     (lambda c: c.scale("echo", None), ("scale", "echo", None), ECHO),
     (lambda c: c.retry("echo"), ("retry", "echo"), ECHO),
     (lambda c: c.plan(PlanRequest(path="/m")), ("plan", PlanRequest(path="/m")), PLAN),
-    (lambda c: c.waiting(), ("plan", PlanRequest()), PLAN),
+    (lambda c: c.pending(), ("plan", PlanRequest()), PLAN),
     (lambda c: c.apply(ApplyRequest(plan=PLAN)), ("apply", ApplyRequest(plan=PLAN)), ApplyView(targets=(TARGET,))),
     (lambda c: c.revision("echo", 2), ("revision", "echo", 2), REVISIONS[1]),
     (lambda c: c.rollback("echo"), ("rollback", "echo", None), ECHO),

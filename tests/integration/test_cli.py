@@ -406,7 +406,7 @@ AFTERWARDS = {
 def test_a_rollback_is_waited_for_to_its_end(
     name: str, cli: Cli, control: SmallControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rollouts, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(rollouts, "LOOK", 0.01)
     views, code = AFTERWARDS[name]
     control.later = [view.model_copy() for view in views]
     assert cli("rollback", "echo", "--wait", "--timeout", "0.3" if code == 5 else "20")[0] == code

@@ -222,7 +222,7 @@ SPECS = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SPECS, SPECS)
 def test_equal_specs_have_no_changes_and_others_are_told_once_both_ways(a: ServiceSpec, b: ServiceSpec) -> None:
     assert field_changes(a, a.model_copy(deep=True)) == ()

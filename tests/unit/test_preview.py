@@ -220,7 +220,7 @@ UPDATES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(UPDATES, st.integers(0, 4), st.integers(0, 4), st.integers(1, 8))
 def test_a_simulation_ends_where_the_planner_has_nothing_left_to_do(
     update: Update, desired: int, to: int, room: int
@@ -242,7 +242,7 @@ def test_a_simulation_ends_where_the_planner_has_nothing_left_to_do(
     assert fits or room < 2 * max(desired, to), "somebody waits only where there is no room for both"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from([Update(), Update(strategy="recreate"), Update(max_surge=2)]), st.integers(1, 4))
 def test_a_simulation_does_what_happens_then(update: Update, desired: int) -> None:
     """Operation by operation, as the tests' own simulator carries out what the planner says."""

@@ -326,19 +326,19 @@ def holds_together(data: bytes) -> None:
         assert 1 <= column <= len(loaded.lines[line - 1]) + 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda t: t.encode("utf-8", "surrogatepass"))))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     holds_together(data)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(alphabet="abm: \n-[]{}&*<>!|'\"?%#,\t1.~\u2028\x85\ufeff", max_size=120))
 def test_any_yaml_punctuation_is_read_or_refused(text: str) -> None:
     holds_together(text.encode())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(SEEDS), st.data())
 def test_a_valid_file_with_any_damage_is_read_or_refused(seed: bytes, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(seed)))
@@ -362,7 +362,7 @@ trees: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(trees, trees, trees)
 def test_any_tree_of_known_keys_is_read_or_refused(service: Any, deployment: Any, more: Any) -> None:
     tree = {"models": [{"name": "m", "service": service, "deployment": deployment}, more]}
