@@ -108,9 +108,9 @@ class Rollouts(ServiceChanges):
 
     async def _go_back(self, service: Service, to: RoutingSpec, number: int, why: str) -> None:
         told = f"{why}, back to revision {number}"
-        await self._facts.note_outcome(service, ROLLED_BACK + told)
         after = rolled_back(service, to, told, self._parts.clock.now(), by_hand=True)
-        await self._facts.put_service(after, f"back to revision {number}, {why}", by="api")
+        cause = f"back to revision {number}, {why}"
+        await self._facts.put_service(after, cause, by="api", outcome=ROLLED_BACK + told)
         await self._tell("rollout.rolled_back", service, told)
 
 

@@ -11,7 +11,7 @@ from orchestrator.core.port_use import uses_port
 from orchestrator.core.ports import Clock
 from orchestrator.core.routes import Traffic
 from orchestrator.core.state import Group, Observed, ProbeState, Removed, Rollout, Routing, Service, World
-from orchestrator.store import Store
+from orchestrator.store import Outcome, Store
 
 
 class Facts:
@@ -90,11 +90,18 @@ class Facts:
         raise NotFound(f"there is no service {ref!r}", hint=f"there are: {names}" if names else "`orchestrator ls`")
 
     async def put_service(
-        self, service: Service, cause: str = "", *, by: str = "", definition: Mapping[str, str] | None = None
+        self,
+        service: Service,
+        cause: str = "",
+        *,
+        by: str = "",
+        definition: Mapping[str, str] | None = None,
+        outcome: str = "",
     ) -> Service:
         """A changed routing part becomes a revision of its own, numbered by the store; numbered first, so that a
         service is never stored with the number of the revision before. `by`: who asked for it; `definition`: the
-        texts that it was read from, by the names of their files."""
+        texts that it was read from, by the names of their files; `outcome`: what becomes by this of the revision that
+        the service was at (`good`, or `rolled back: …`)."""
         before = self.services.get(service.id)
         if before is None or before.revision != service.revision:
             number = await self._store.add_revision(
@@ -107,14 +114,10 @@ class Facts:
                 good=service.good.number if service.good else None,
             )
             service = replace(service, revision_number=number)
-        await self._store.put_service(service)
+        ended = Outcome(before.revision_number, outcome, self._clock.wall()) if before and outcome else None
+        await self._store.put_service(service, ended)
         self.services[service.id] = service
         return service
-
-    async def note_outcome(self, service: Service, outcome: str) -> None:
-        """What became of the revision that `service` is at: `good`, or `rolled back: …`. To be noted before the
-        service changes for it: a crash between the two repeats both."""
-        await self._store.set_outcome(service.id, service.revision_number, outcome, self._clock.wall())
 
     async def note_ran(self, routing: Routing, image: str, files: Mapping[str, str]) -> None:
         """What a routing that has started ran and wrote; kept with its revision where it is the first of it."""

@@ -138,13 +138,11 @@ class Work:
     async def _change(self, operation: Advance | Switch | RollBack | Accept) -> None:
         """A rollout begins, goes on or ends: facts of the service, and an event that says why."""
         before = self._facts.services[operation.service]
-        if outcome := _outcome_of(operation):
-            await self._facts.note_outcome(before, outcome)
         cause = operation.cause
         if isinstance(operation, RollBack) and before.good is not None:
             cause = f"back to revision {before.good.number}: revision {before.revision_number} failed"
-        await self._facts.put_service(changed(before, operation, self._clock.now()), cause, by="planner")
-        after = self._facts.services[operation.service]
+        after = changed(before, operation, self._clock.now())
+        after = await self._facts.put_service(after, cause, by="planner", outcome=_outcome_of(operation))
         meant = before if isinstance(operation, RollBack) else after
         detail = {"revision": meant.revision_number, **_told(after)}
         await self._journal.emit(_kind(before, operation), after.name, "", operation.cause, detail)

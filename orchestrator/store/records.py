@@ -38,6 +38,15 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of revision `number`, at wall time `at`."""
+
+    number: int
+    told: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Texts:
     """What one revision was read from and what it wrote."""
 

@@ -15,7 +15,7 @@ from orchestrator.core.events import Event
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Removed, Routing, Service, Token
 from orchestrator.store import codec
-from orchestrator.store.records import Revision, Snapshot, Texts
+from orchestrator.store.records import Outcome, Revision, Snapshot, Texts
 from orchestrator.store.tables import events, meta, removed, revisions, routings, services, tokens
 
 KEPT_REVISIONS = 100
@@ -65,13 +65,15 @@ def load(connection: Connection) -> Snapshot:
     )
 
 
-def put_service(connection: Connection, service: Service) -> None:
+def put_service(connection: Connection, service: Service, outcome: Outcome | None) -> None:
     name_key = key(service.name)
     same_name = and_(services.c.name_key == name_key, services.c.id != service.id)
     holder = connection.scalar(select(services.c.id).where(same_name))
     if holder is not None:
         raise Conflict(f"cannot store service {service.name}: the name is taken by {holder}", code="name_taken")
     put(connection, services, {"id": service.id}, {"name_key": name_key, "record": codec.SERVICE.encode(service)})
+    if outcome is not None:
+        _set_outcome(connection, service.id, outcome)
 
 
 def delete_service(connection: Connection, id: str) -> None:
@@ -134,9 +136,10 @@ def _definition_of(connection: Connection, service_id: str, hash: str) -> str | 
     return None if found is None else str(found)
 
 
-def set_outcome(connection: Connection, service_id: str, number: int, outcome: str, at: float) -> None:
-    one = and_(revisions.c.service_id == service_id, revisions.c.number == number, revisions.c.outcome != outcome)
-    connection.execute(update(revisions).where(one).values(outcome=outcome, outcome_at=at))
+def _set_outcome(connection: Connection, service_id: str, new: Outcome) -> None:
+    mine = and_(revisions.c.service_id == service_id, revisions.c.number == new.number)
+    changed = and_(mine, revisions.c.outcome != new.told)
+    connection.execute(update(revisions).where(changed).values(outcome=new.told, outcome_at=new.at))
 
 
 def set_ran(connection: Connection, service_id: str, hash: str, image: str, files: Mapping[str, str]) -> None:

@@ -18,7 +18,7 @@ from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Removed, Routing, Service, Token
 from orchestrator.store import codec, sql
 from orchestrator.store.database import Database
-from orchestrator.store.records import Revision, Snapshot, Texts
+from orchestrator.store.records import Outcome, Revision, Snapshot, Texts
 from orchestrator.store.schema import migrate
 
 
@@ -66,9 +66,10 @@ class Store:
         """Ordered by id. Raises `Unavailable` where any record does not decode."""
         return await self._database.read(sql.load)
 
-    async def put_service(self, service: Service) -> None:
-        """Raises `Conflict` where another service has its name, without regard to case."""
-        await self._database.write(lambda c: sql.put_service(c, service))
+    async def put_service(self, service: Service, outcome: Outcome | None = None) -> None:
+        """`outcome`: of a revision of it, which this change decides; the same again keeps its time, and a revision that
+        is not there is ignored. Raises `Conflict` where another service has its name, without regard to case."""
+        await self._database.write(lambda c: sql.put_service(c, service, outcome))
 
     async def delete_service(self, id: str) -> None:
         """With its routings and revisions. Idempotent."""
@@ -103,10 +104,6 @@ class Store:
         texts = codec.TEXTS.encode(dict(definition or {}))
         new = {"cause": cause, "at": at, "by": by, "definition": texts}
         return await self._database.write(lambda c: sql.add_revision(c, service_id, routing, new, good))
-
-    async def set_outcome(self, service_id: str, number: int, outcome: str, at: float) -> None:
-        """What became of a revision; the same again keeps its time. One that is not there is ignored."""
-        await self._database.write(lambda c: sql.set_outcome(c, service_id, number, outcome, at))
 
     async def set_ran(self, service_id: str, hash: str, image: str, files: Mapping[str, str]) -> None:
         """What the first routing of the newest revision with this hash ran and wrote; later ones change nothing."""

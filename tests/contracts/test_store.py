@@ -31,7 +31,7 @@ from orchestrator.core.state import (
     Service,
     Token,
 )
-from orchestrator.store import Store, Texts
+from orchestrator.store import Outcome, Store, Texts
 from orchestrator.store.codec import EVENT, ROUTING, SERVICE, SPEC
 
 FLEETING = {"observed", "busy", "outcome", "lost_with_engine", "sessions"}
@@ -279,10 +279,8 @@ async def test_only_the_first_routing_says_what_a_revision_ran_and_wrote(store: 
 async def test_an_outcome_keeps_the_time_when_it_was_first_told(store: Store) -> None:
     for image in "ab":
         await store.add_revision("s1", spec(image=image).routing, "changed", 1.0)
-    await store.set_outcome("s1", 1, "good", 2.0)
-    await store.set_outcome("s1", 1, "good", 3.0)
-    await store.set_outcome("s1", 2, "rolled back: it crashed", 4.0)
-    await store.set_outcome("s1", 7, "good", 5.0)
+    for outcome in ((1, "good", 2.0), (1, "good", 3.0), (2, "rolled back: it crashed", 4.0), (7, "good", 5.0)):
+        await store.put_service(service(), Outcome(*outcome))
     told = [(r.number, r.outcome, r.outcome_at) for r in await store.revisions("s1")]
     assert told == [(2, "rolled back: it crashed", 4.0), (1, "good", 2.0)]
 

@@ -30,7 +30,7 @@ from orchestrator.scheduler.prober import Prober, Target
 from orchestrator.scheduler.reader import FolderReader
 from orchestrator.scheduler.wakeups import guard_gateway
 from orchestrator.settings import Settings
-from orchestrator.store import Store
+from orchestrator.store import Outcome, Store
 
 DEFINITION = """
 models:
@@ -160,8 +160,8 @@ async def test_a_start_that_ends_while_its_routing_is_drained_breaks_no_look(tmp
         put = one.store.put_service
         starting = [task for task in asyncio.all_tasks() if task.get_name() == f"start:{routing.id}"]
 
-        async def slow(service: Service) -> None:
-            await put(service)
+        async def slow(service: Service, outcome: Outcome | None = None) -> None:
+            await put(service, outcome)
             await asyncio.wait(starting)
 
         one.store.put_service = slow  # type: ignore[method-assign]
