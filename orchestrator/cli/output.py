@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from shutil import get_terminal_size
+from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[object], *, nothing: s
 
 def stacked(cells: Sequence[Sequence[str]], right: Sequence[bool], room: int) -> list[str]:
     """Lines of rows that are wider than `room` characters: each goes on, indented, with the columns that did not fit.
-    A cell that is wider than a line is for the terminal to break."""
+    A text that is wider than a line is broken between its words."""
     lines: list[list[int]] = [[]]
     used = 0
     for index, column in enumerate(zip(*cells, strict=True)):
@@ -111,7 +112,14 @@ def stacked(cells: Sequence[Sequence[str]], right: Sequence[bool], room: int) ->
         used += width
     blocks = [aligned([[row[i] for i in line] for row in cells], [right[i] for i in line]) for line in lines]
     rows = zip(*blocks, strict=True)
-    return [part if n == 0 else INDENT + part for row in rows for n, part in enumerate(row) if part or n == 0]
+    return [line for row in rows for n, part in enumerate(row) for line in (_below(part, room) if n else [part])]
+
+
+def _below(part: str, room: int) -> list[str]:
+    if len(part) + len(INDENT) <= room:
+        return [INDENT + part] if part else []
+    wrap = TextWrapper(room, INDENT, INDENT, break_long_words=False, break_on_hyphens=False)
+    return wrap.wrap(part)
 
 
 def aligned(cells: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:

@@ -195,6 +195,8 @@ def test_rows_that_are_too_wide_go_on_below() -> None:
         "    http://host/bcd",
         "    why",
     ]
+    told = [["NAME", "CAUSE"], ["a-long-name", "no room: needs 2 cuda.device, 0 free"]]
+    assert stacked(told, [False, False], 24)[2:] == ["a-long-name", "    no room: needs 2", "    cuda.device, 0 free"]
     assert stacked(cells, [False, True, False, False], 25)[:2] == ["NAME   N  ENDPOINT", "    CAUSE"]
 
 
