@@ -71,10 +71,8 @@ class Fleet:
 
     @cached_property
     def serving_old(self) -> list[Routing]:
-        """HEALTHY old ones that get requests, or stand by for a switch back."""
-        rollout = self.service.rollout
-        standby = rollout is not None and rollout.phase == "baking"
-        return [r for r in self.old if is_healthy(r) and (standby or r.side == self.service.side)]
+        """HEALTHY old ones that get requests."""
+        return [r for r in self.old if is_healthy(r) and r.side == self.service.side]
 
     @cached_property
     def waiting(self) -> str:

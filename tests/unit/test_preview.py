@@ -13,11 +13,11 @@ from worlds import Simulator, routing, service, spec, world
 
 from orchestrator.core.definition import Endpoint, Update
 from orchestrator.core.fitting import Host
-from orchestrator.core.pending import Pending, change_of, summary, told
+from orchestrator.core.pending import Pending, change_of, summary, taken_over, told
 from orchestrator.core.plan import plan
 from orchestrator.core.preview import Preview, after_world, preview
 from orchestrator.core.simulation import simulate
-from orchestrator.core.state import Group, Rejected, Service, World
+from orchestrator.core.state import Attempts, Group, Rejected, Service, World
 
 GIB = 1 << 30
 ONE_GPU = {"default": Group("default", {"cuda.device": 1.0}, ("gpu-0",))}
@@ -202,6 +202,9 @@ def test_what_was_rolled_back_is_known_as_such() -> None:
     before, wanted = change()
     rejected = replace(before, rejected=Rejected(wanted.revision, 2, "it fell over", 0.0))
     assert Pending(rejected, wanted).rejected
+    failed = replace(wanted, attempts=Attempts(wanted.revision, 3, 990.0), rejected=rejected.rejected)
+    again = taken_over(Pending(rejected, failed))
+    assert (again.attempts, again.rejected) == (Attempts(), None), "it is tried at once"
     assert not Pending(before, wanted).rejected
 
 

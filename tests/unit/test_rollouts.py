@@ -272,7 +272,8 @@ def test_what_is_no_fault_of_the_new_revision_does_not_end_its_rollout() -> None
     failed = Failure("exited", "it ended with exit code 1", NOW - 100)
     record = replace(routing(told.echo, "before", "gone", NOW - 200), failure=failed)
     told.world = replace(told.world, routings={**told.world.routings, record.id: record})
-    told.tell("1 of 2 routings of revision r2 are ready")
+    told.tell("1 of 2 routings of revision 2 are ready")
+    assert told.echo.rollout is not None
     removed = next(r for r in told.live() if new(r))
     told.world = replace(
         told.world, routings={**told.world.routings, removed.id: replace(removed, observed=None, busy="")}
