@@ -184,6 +184,7 @@ def _service_not_after(service: Service, now: float) -> Service:
     rejected = replace(service.rejected, at=min(service.rejected.at, now)) if service.rejected else None
     return replace(
         service,
+        created_at=min(service.created_at, now),
         attempts=attempts,
         vanished_since=vanished,
         cleared_at=min(service.cleared_at, now),
@@ -217,4 +218,5 @@ def _not_after(routing: Routing, now: float) -> Routing:
         started_at=past(routing.started_at),
         stopping_since=past(routing.stopping_since),
         probe=probe,
+        failure=replace(routing.failure, at=min(routing.failure.at, now)) if routing.failure else None,
     )
