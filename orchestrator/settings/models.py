@@ -24,7 +24,7 @@ class Section(BaseModel):
 
 
 class ApiSettings(Section):
-    listen: str = Field("127.0.0.1:8090", description="Address of the control API and the page.")
+    listen: str = Field("127.0.0.1:8090", description="Address of the control API.")
 
     @field_validator("listen")
     @classmethod
