@@ -91,7 +91,7 @@ async def test_a_candidate_elsewhere_is_put_in_place_only_by_apply(daemons: Daem
     await daemon.client.scale("echo", 2)
     code, out, err = await daemon.cli("apply", "--plan", "kept.json")
     assert code == 1
-    assert "the world has moved since the plan was saved: 2 routings of echo are wanted, not 1" in err, out + err
+    assert "the world has moved since the plan was saved: echo is to have 2 routings, not 1" in err, out + err
     await daemon.client.scale("echo", None)
     code, out, err = await daemon.cli("apply", "--plan", "kept.json", "--timeout", "30")
     assert code == 0, out + err
