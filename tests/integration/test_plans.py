@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from types import SimpleNamespace
+from typing import Literal, cast
 
 import pytest
 
+from orchestrator.app.parts import Parts
+from orchestrator.app.plans import PlanChanges
 from orchestrator.core.errors import InvalidInput, NotFound, Unavailable
 from orchestrator.core.pending import Pending, change_of
+from orchestrator.core.plan_views import ApplyRequest
 from orchestrator.core.rollout import rolled_back
 from orchestrator.core.state import Group, Service
 from orchestrator.core.views import LaunchRequest
@@ -54,6 +59,15 @@ class Small:
         said = await self.reader.said()
         for one in said.pending:
             await self.reader.take(one, said.texts.get(one.wanted.id, {}), "applied")
+
+    def verbs(self) -> PlanChanges:
+        """`apply` as the API has it, over a loop that looks at nothing."""
+
+        async def look_now() -> None: ...
+
+        loop = SimpleNamespace(lock=asyncio.Lock(), facts=self.facts, look_now=look_now)
+        parts = SimpleNamespace(loop=loop, settings=self.settings, reader=self.reader, journal=self.journal)
+        return PlanChanges(cast(Parts, parts))
 
     @property
     def service(self) -> Service:
@@ -148,6 +162,33 @@ async def test_auto_keeps_back_only_what_was_rolled_back_or_is_held(small: Opene
         found = await it.pending()
         assert set(found.values()) == {"remove"}
         assert all(one.held for one in it.reader.pending)
+
+
+async def test_a_path_with_an_invalid_definition_changes_nothing_and_everything_leaves_it(small: Opened) -> None:
+    async with small() as it:
+        it.define("good")
+        broken = it.define("broken")
+        (broken / "model-definition.yml").write_text("models: 1")
+        with pytest.raises(InvalidInput, match="cannot apply "):
+            await it.verbs().apply(ApplyRequest(path=str(it.models)))
+        assert not it.facts.services
+        applied = await it.verbs().apply(ApplyRequest())
+        assert ([t.service for t in applied.targets], applied.invalid) == (["good"], True)
+        assert list(applied.left) == [str(broken)]
+
+
+async def test_removals_that_are_held_are_left_but_where_they_are_meant(small: Opened) -> None:
+    async with small("auto") as it:
+        for name in ("a", "b", "c"):
+            it.define(name)
+        await it.reader.read()
+        it.models.rename(it.models.with_name("unmounted"))
+        applied = await it.verbs().apply(ApplyRequest())
+        assert (applied.targets, applied.left.keys()) == ((), {"a", "b", "c"})
+        assert not any(s.removing for s in it.facts.services.values())
+        applied = await it.verbs().apply(ApplyRequest(yes=True))
+        assert ([t.revision for t in applied.targets], applied.left) == ([""] * 3, {})
+        assert all(s.removing for s in it.facts.services.values())
 
 
 async def test_a_candidate_stands_for_the_folder_of_its_name(small: Opened, tmp_path: Path) -> None:
