@@ -8,11 +8,13 @@ from orchestrator.core import backoff
 from orchestrator.core.capacity import holds
 from orchestrator.core.fleet import Fleet, Targets, is_healthy, targets
 from orchestrator.core.look import Look
-from orchestrator.core.operations import StartRouting, Wait
+from orchestrator.core.operations import Fetch, StartRouting, Wait
 from orchestrator.core.routes import Side
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Routing, RoutingStatus, Service
 from orchestrator.core.status import is_live, routing_status
+
+PREPARED_FIRST = "its image is made present before others give way to it"
 
 
 def balance(look: Look, fleet: Fleet) -> None:
@@ -22,10 +24,12 @@ def balance(look: Look, fleet: Fleet) -> None:
     for routing in sorted(fleet.current, key=_expendable)[:surplus]:
         look.drain(routing, _surplus_cause(fleet))
     leaving = _leaving(fleet, wanted)
+    if _ends_before_any_starts(fleet, leaving) and not _is_fetched(look, fleet, wanted.side):
+        return
     for routing in leaving:
         look.drain(routing, _leave_cause(fleet, routing))
-    if surplus or (fleet.exclusive and not fleet.others_gone):
-        return  # with a shared port: the end of the routing that holds it wakes the loop
+    if surplus or not wanted.new or (fleet.exclusive and not fleet.others_gone):
+        return  # the end of the routing that is in the way wakes the loop
     crowded = _start(look, fleet, fleet.service.spec.routing, fleet.current, wanted.new, wanted.side)
     if crowded and not leaving:
         _make_room(look, fleet, wanted, crowded)
@@ -120,6 +124,33 @@ def _start_cause(fleet: Fleet, revision: str) -> str:
     return f"{fleet.desired} wanted"
 
 
+# --- who takes another's place --------------------------------------------------------------------------------------
+
+
+def _ends_before_any_starts(fleet: Fleet, leaving: Sequence[Routing]) -> bool:
+    serve = any(r in fleet.serving_old for r in leaving)
+    return serve and fleet.desired > 0 and not any(r.reservation is not None for r in fleet.current)
+
+
+def _is_fetched(look: Look, fleet: Fleet, side: Side) -> bool:
+    """Whether the image of one that waits is there: nothing that serves is given up for an image that may take long to
+    come, or never does."""
+    service, waiting = fleet.service, [r for r in fleet.current if r.reservation is None]
+    if any(r.fetched_at is not None for r in waiting):
+        return True
+    at = _not_before(service, service.revision, fleet.routings)
+    if at > look.now:
+        look.wake(at)
+        return False
+    refused = look.world.refused.get(service.id, "")
+    cause = refused or PREPARED_FIRST
+    if not waiting or (refused and waiting[0].cause != refused):
+        look.do(Wait(service.id, service.revision, cause, waiting[0].id if waiting else "", side))
+    elif not refused and not any(r.busy for r in waiting):
+        look.do(Fetch(waiting[0].id, cause))
+    return False
+
+
 # --- no room --------------------------------------------------------------------------------------------------------
 
 
@@ -136,6 +167,9 @@ def _make_room(look: Look, fleet: Fleet, wanted: Targets, crowded: str) -> None:
     starting = any(r.reservation and not is_healthy(r) and not r.probe.passed_once for r in fleet.current)
     held = [r.reservation for r in old if r.reservation is not None]
     if ending or starting or not look.ledger.fits_without(fleet.service.spec.routing, held):
+        return
+    told = any(r.reservation is None for r in fleet.current)  # else this look has just recorded that one waits
+    if not told or not _is_fetched(look, fleet, wanted.side):
         return
     waits = "" if others >= 1 else "; requests wait at the gateway meanwhile"
     short = crowded.removeprefix("no capacity: ")

@@ -114,7 +114,8 @@ def targets(fleet: Fleet) -> Targets:
         return Targets(0, side=service.side)
     strategy = rollout.strategy if rollout is not None else "rolling"
     if fleet.exclusive or strategy == "recreate":
-        return Targets(desired if fleet.others_gone or fleet.current else 0, side=service.side)
+        started = any(r.reservation is not None for r in fleet.current)
+        return Targets(desired if fleet.others_gone or started else 0, side=service.side)
     if strategy == "blue_green" and rollout is not None:
         if rollout.phase == "baking":
             return Targets(desired, desired, 0, True, service.side)

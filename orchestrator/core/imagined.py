@@ -13,6 +13,7 @@ from orchestrator.core.operations import (
     Advance,
     Drain,
     Fail,
+    Fetch,
     Forget,
     ForgetService,
     Operation,
@@ -44,6 +45,8 @@ class Imagined:
         match operation:
             case StartRouting() | Wait():
                 return self._start(operation, now)
+            case Fetch(routing=ident):
+                return self._lay(replace(self.routings[ident], fetched_at=now))
             case Drain(routing=ident, cause=cause):
                 draining = replace(self.routings[ident], stopping_since=now, stop_cause=cause, busy="", sessions=0)
                 return self._lay(draining)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from orchestrator.core.balance import PREPARED_FIRST
 from orchestrator.core.operations import (
     Accept,
     Advance,
     Drain,
     Fail,
+    Fetch,
     ForgetService,
     RollBack,
     StartRouting,
@@ -45,7 +47,10 @@ class Narration:
             case StartRouting(revision=revision):
                 return self._start(revision, moment)
             case Wait(revision=revision, cause=cause):
-                return self._wait(revision, cause)
+                return self._wait(revision, cause) if cause != PREPARED_FIRST else ""
+            case Fetch():
+                assert moment.routing is not None
+                return f"prepare revision {self._number(moment.routing.revision)}: its image and secrets"
             case Drain(cause=cause):
                 return f"drain and end {self._name(moment.routing)}: {cause}"
             case Fail(cause=cause):

@@ -40,6 +40,17 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetch:
+    """Make the image of a routing that waits present, before others give way to it."""
+
+    routing: str
+    cause: str
+
+    def __str__(self) -> str:
+        return f"fetch {self.routing} ({self.cause})"
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Take it out of rotation; it is stopped once no request is open on it or its grace is over."""
 
@@ -168,6 +179,7 @@ class Accept:
 Operation = (
     StartRouting
     | Wait
+    | Fetch
     | Drain
     | Stop
     | Fail

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.core.fleet import count_wanted
 from orchestrator.core.imagined import Imagined
-from orchestrator.core.operations import Drain, Fail, Forget, Operation, RemoveOrphan, StartRouting, Stop
+from orchestrator.core.operations import Drain, Fail, Fetch, Forget, Operation, RemoveOrphan, StartRouting, Stop
 from orchestrator.core.plan import plan
 from orchestrator.core.rollout import awaits_promotion
 from orchestrator.core.routes import RouteState, Traffic
@@ -85,7 +85,13 @@ class _Course:
 
     def _about(self, operation: Operation) -> tuple[str, Routing | None]:
         match operation:
-            case Drain(routing=ident) | Stop(routing=ident) | Fail(routing=ident) | Forget(routing=ident):
+            case (
+                Fetch(routing=ident)
+                | Drain(routing=ident)
+                | Stop(routing=ident)
+                | Fail(routing=ident)
+                | Forget(routing=ident)
+            ):
                 return self._facts.routings[ident].service_id, self._facts.routings[ident]
             case RemoveOrphan():
                 return "", None

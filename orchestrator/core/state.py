@@ -124,6 +124,8 @@ class Routing:
     cause: str = ""
     reservation: Reservation | None = None
     """None: it waits, and `cause` says for what."""
+    fetched_at: float | None = None
+    """It waits, and its image is there: others may give way to it."""
     unit_created_at: float | None = None
     """The container exists since; start_timeout counts from here."""
     started_at: float | None = None

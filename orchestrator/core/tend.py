@@ -21,7 +21,7 @@ def tend(look: Look, service: Service, routing: Routing) -> bool:
         return _clean(look, routing)
     if routing.stopping_since is not None:
         return _end(look, service, routing)
-    if routing.reservation is None:
+    if routing.reservation is None and routing.outcome is None:
         return False
     failure = _failure(look, service, routing)
     if failure is None:

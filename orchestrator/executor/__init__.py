@@ -2,6 +2,17 @@
 
 from orchestrator.executor.apply import Executor
 from orchestrator.executor.launch import Launch, Launcher
-from orchestrator.executor.outcomes import Created, Ended, Outcome, Recorded, Started, StartFailed
+from orchestrator.executor.outcomes import Created, Ended, Fetched, Outcome, Recorded, Started, StartFailed
 
-__all__ = ["Created", "Ended", "Executor", "Launch", "Launcher", "Outcome", "Recorded", "StartFailed", "Started"]
+__all__ = [
+    "Created",
+    "Ended",
+    "Executor",
+    "Fetched",
+    "Launch",
+    "Launcher",
+    "Outcome",
+    "Recorded",
+    "StartFailed",
+    "Started",
+]

@@ -9,9 +9,9 @@ from orchestrator.actions import ActionFailed
 from orchestrator.core.errors import OrchestratorError, Unavailable
 from orchestrator.core.ports import Clock, EventSink, Gateway, PullProgress, Runtime
 from orchestrator.core.spec import ServiceSpec
-from orchestrator.core.state import Failure, Routing
+from orchestrator.core.state import Failure, Reservation, Routing
 from orchestrator.executor.launch import Launch, Launcher
-from orchestrator.executor.outcomes import Created, Ended, Outcome, Recorded, Started, StartFailed
+from orchestrator.executor.outcomes import Created, Ended, Fetched, Outcome, Recorded, Started, StartFailed
 
 PULL_REPORT_EVERY = 2.0
 EVENTS = {"image": "routing.image", "create": "routing.created", "start": "routing.started"}
@@ -41,6 +41,15 @@ class Executor:
         except OrchestratorError as error:
             return StartFailed(routing.id, await self._failure(routing, spec, error))
         return Started(routing.id, self._clock.now(), launched.image, launched.files)
+
+    async def fetch(self, routing: Routing, spec: ServiceSpec) -> Outcome:
+        """Make present what its start will need: the image, and the secrets."""
+        launch = Launch(routing.id, routing.service, spec.routing, Reservation(), spec.stop_grace)
+        try:
+            await self._launcher.fetch(launch, self._pulls(routing))
+        except OrchestratorError as error:
+            return StartFailed(routing.id, await self._failure(routing, spec, error))
+        return Fetched(routing.id, self._clock.now())
 
     async def fail(self, routing: Routing, spec: ServiceSpec) -> Outcome:
         """Read the end of its log, then remove it. Requests that are still open get the rest of its grace first."""

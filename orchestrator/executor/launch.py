@@ -65,9 +65,7 @@ class Launcher:
     async def launch(self, launch: Launch, report: Report, progress: Callable[[PullProgress], None]) -> Launched:
         """Raises `OrchestratorError`; what was created by then is left for the caller to remove."""
         spec = launch.spec
-        secrets = await asyncio.to_thread(self._secrets, spec)
-        unit = self._unit(launch, secrets)
-        image = await self._runtime.ensure_image(unit, progress)
+        unit, secrets, image = await self.fetch(launch, progress)
         if image:
             await report("image", f"image {spec.image} is present", {"image": spec.image or "", "id": image})
         async with self._turn:
@@ -80,6 +78,15 @@ class Launcher:
             await self._runtime.start(launch.id, _command(spec, values))
         await report("start", "its start command runs", {})
         return Launched(image, recording.files(tuple(secrets.values())))
+
+    async def fetch(
+        self, launch: Launch, progress: Callable[[PullProgress], None]
+    ) -> tuple[Unit, Mapping[str, str], str]:
+        """What is to be created, the values of its secrets by variable, and its image's digest or id, which is
+        present now. Raises `OrchestratorError`."""
+        secrets = await asyncio.to_thread(self._secrets, launch.spec)
+        unit = self._unit(launch, secrets)
+        return unit, secrets, await self._runtime.ensure_image(unit, progress)
 
     async def _prepare(
         self, launch: Launch, port: int, sandbox: Sandbox, secrets: tuple[str, ...], report: Report

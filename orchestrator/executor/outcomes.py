@@ -28,6 +28,14 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetched:
+    """The image of a routing that waits is present."""
+
+    routing: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class StartFailed:
     routing: str
     failure: Failure
@@ -48,4 +56,4 @@ class Ended:
     routing: str
 
 
-Outcome = Created | Started | StartFailed | Recorded | Ended
+Outcome = Created | Started | Fetched | StartFailed | Recorded | Ended

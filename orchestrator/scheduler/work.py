@@ -19,6 +19,7 @@ from orchestrator.core.operations import (
     Advance,
     Drain,
     Fail,
+    Fetch,
     Forget,
     ForgetService,
     Operation,
@@ -33,7 +34,7 @@ from orchestrator.core.operations import (
 from orchestrator.core.ports import Clock
 from orchestrator.core.rollout import GOOD, ROLLED_BACK, changed
 from orchestrator.core.state import Attempts, Failure, Routing, Service
-from orchestrator.executor import Created, Ended, Executor, Outcome, Recorded, Started, StartFailed
+from orchestrator.executor import Created, Ended, Executor, Fetched, Outcome, Recorded, Started, StartFailed
 from orchestrator.scheduler.facts import Facts
 from orchestrator.scheduler.journal import Journal
 
@@ -95,6 +96,8 @@ class Work:
             case Started(at=at, image=image, files=files):
                 await self._facts.note_ran(routing, image, files)
                 routing = replace(routing, started_at=at, busy="")
+            case Fetched(at=at):
+                routing = replace(routing, fetched_at=at, busy="")
             case StartFailed(failure=failure):
                 routing = replace(routing, outcome=failure, busy="")
             case Recorded(log_tail=tail):
@@ -113,6 +116,8 @@ class Work:
                 await self._start(operation)
             case Wait():
                 await self._wait(operation)
+            case Fetch(routing=routing_id, cause=cause):
+                await self._fetch(self._facts.routings[routing_id], cause)
             case Drain(routing=routing_id, cause=cause):
                 await self._drain(self._facts.routings[routing_id], cause)
             case Stop(routing=routing_id, grace=grace):
@@ -162,6 +167,12 @@ class Work:
         routing = waiting or self._new(service, operation)
         await self._facts.put_routing(replace(routing, cause=operation.cause))
         await self._emit_of("routing.waiting", routing, operation.cause)
+
+    async def _fetch(self, routing: Routing, cause: str) -> None:
+        routing = self._facts.routings[routing.id] = replace(routing, busy="fetch")
+        await self._emit_of("routing.fetching", routing, cause)
+        spec = self._facts.services[routing.service_id].spec_of(routing.revision)
+        self._spawn("fetch", routing.id, self._executor.fetch(routing, spec))
 
     def _new(self, service: Service, operation: StartRouting | Wait) -> Routing:
         ident, now = uuid4().hex[:12], self._clock.now()

@@ -158,9 +158,33 @@ LOOKS = {
         world(ECHO, refused={ECHO.id: "no image"}),
         "wait echo REV (no image)",
     ),
-    "a fixed port: the old one must be gone first": (
+    "a fixed port: what is to start is prepared first": (
         world(NEW, routings=(routing(ECHO, "a"),), exclusive=frozenset({NEW.id})),
+        "wait echo NEW (its image is made present before others give way to it)",
+    ),
+    "its image is fetched, whatever serves goes on": (
+        world(NEW, routings=(routing(ECHO, "a"), routing(NEW, "w", "waiting")), exclusive=frozenset({NEW.id})),
+        "fetch w (its image is made present before others give way to it)",
+    ),
+    "then the old one must be gone": (
+        world(
+            NEW,
+            routings=(routing(ECHO, "a"), routing(NEW, "w", "waiting", fetched_at=NOW)),
+            exclusive=frozenset({NEW.id}),
+        ),
         "drain a (replaced by revision 2)",
+    ),
+    "an image that cannot be fetched: nothing was given up for it": (
+        world(
+            NEW,
+            routings=(
+                routing(ECHO, "a"),
+                routing(NEW, "w", "waiting", outcome=Failure("image_missing", "no such image", NOW)),
+            ),
+            exclusive=frozenset({NEW.id}),
+        ),
+        "fail w (no such image)\nroll back echo (revision 2 failed: no such image)\n"
+        "reset attempts echo (HEALTHY for ten minutes)",
     ),
     "back-off": (
         world(service(attempts=Attempts(ECHO.revision, 3, NOW - 1))),
@@ -186,7 +210,8 @@ def test_look(name: str) -> None:
 def test_no_room_beside_the_old_revision_replaces_one_at_a_time() -> None:
     old = service("echo", resources={"cuda.device": 1})
     new = replace(old, spec=spec("echo", image="i:2", resources={"cuda.device": 1}), revision_number=2)
-    made = plan(world(new, routings=(routing(old, "a"),), groups=ONE_GPU), NOW)
+    waits = routing(new, "w", "waiting", fetched_at=NOW)
+    made = plan(world(new, routings=(routing(old, "a"), waits), groups=ONE_GPU), NOW)
     assert [type(o).__name__ for o in made.operations] == ["Advance", "Wait", "Drain"]
     assert "requests wait at the gateway" in str(made)
     beside = world(new, routings=(routing(old, "a"), routing(service("other"), "x", "gone")), groups=TWO_CPU)
