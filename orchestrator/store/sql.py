@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
@@ -20,6 +20,9 @@ from orchestrator.store.tables import events, meta, removed, revisions, routings
 
 KEPT_REVISIONS = 100
 """Newest revisions of a service that are kept, besides the last good one."""
+KEPT_TEXT = 8 << 20
+"""Characters of definitions and written files that are kept of a service, newest first. Older ones are dropped, but for
+those of the good revision: a definition that changes for ever must not fill the disk."""
 
 _TOKEN = tuple(tokens.c[field.name] for field in fields(Token))
 _REMOVED = tuple(removed.c[field.name] for field in fields(Removed))
@@ -127,7 +130,19 @@ def add_revision(
     connection.execute(insert(revisions).values(row))
     old = and_(mine, revisions.c.number <= number - KEPT_REVISIONS, revisions.c.number != (good or 0))
     connection.execute(delete(revisions).where(old))
+    _drop_texts(connection, mine, {number, good})
     return number
+
+
+def _drop_texts(connection: Connection, mine: ColumnElement[bool], spared: Collection[int | None]) -> None:
+    size = func.length(revisions.c.definition) + func.coalesce(func.length(revisions.c.files), 0)
+    sizes = connection.execute(select(revisions.c.number, size).where(mine).order_by(revisions.c.number.desc()))
+    total, none = 0, codec.TEXTS.encode({})
+    for number, length in sizes.all():
+        total += length
+        if total > KEPT_TEXT and number not in spared:
+            one = and_(mine, revisions.c.number == number, revisions.c.definition != none)
+            connection.execute(update(revisions).where(one).values(definition=none, files=none))
 
 
 def _definition_of(connection: Connection, service_id: str, hash: str) -> str | None:

@@ -33,6 +33,7 @@ from orchestrator.core.state import (
 )
 from orchestrator.store import Outcome, Store, Texts
 from orchestrator.store.codec import EVENT, ROUTING, SERVICE, SPEC
+from orchestrator.store.sql import KEPT_TEXT
 
 FLEETING = {"observed", "busy", "outcome", "lost_with_engine", "sessions"}
 STORED = tuple(field.name for field in fields(Routing) if field.name not in FLEETING)
@@ -289,6 +290,15 @@ async def test_only_the_newest_revisions_and_the_good_one_are_kept(store: Store)
     for n in range(103):
         await store.add_revision("s1", spec(image=str(n)).routing, "changed", float(n), good=2 if n > 1 else None)
     assert [r.number for r in await store.revisions("s1")] == [*range(103, 3, -1), 2]
+
+
+async def test_texts_of_a_definition_that_changes_for_ever_do_not_fill_the_disk(store: Store) -> None:
+    long = {"model-definition.yml": "x" * (KEPT_TEXT // 4 - 100)}
+    for n in range(9):
+        await store.add_revision("s1", spec(image=str(n)).routing, "changed", 1.0, definition=long, good=2)
+    kept = [n for n in range(1, 10) if (texts := await store.texts("s1", n)) and texts.definition == long]
+    assert kept == [2, 6, 7, 8, 9], "the newest, and the good one"
+    assert len(await store.revisions("s1")) == 9
 
 
 async def test_a_store_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
