@@ -152,7 +152,9 @@ class PlanChanges(ServiceChanges):
 
     async def _fetching(self, service: Service, routings: Sequence[Routing]) -> tuple[FetchView, ...]:
         """Images that are fetched now, by the last word of each."""
-        coming = {r.id for r in routings if r.busy in ("start", "fetch") and routing_status(r) is RoutingStatus.PROVISIONING}
+        coming = {
+            r.id for r in routings if r.busy in ("start", "fetch") and routing_status(r) is RoutingStatus.PROVISIONING
+        }
         if not coming:
             return ()
         last: dict[str, FetchView] = {}

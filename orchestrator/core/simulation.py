@@ -155,6 +155,8 @@ class _Course:
         for one in self._mine():
             if one.busy in ("stop", "fail"):
                 self._lay(replace(one, busy="", observed=None))
+            elif one.busy == "fetch":
+                self._lay(replace(one, busy="", fetched_at=self.now))
             elif one.stopping_since is not None:
                 self._lay(replace(one, busy="", sessions=0))
             elif is_live(one) and (one.busy == "start" or _loads(one)):
