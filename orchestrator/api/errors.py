@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import structlog
 from aiohttp import web
 
@@ -29,7 +31,10 @@ def problem(error: Exception, request: web.Request) -> ErrorView:
             return ErrorView(title="Internal error", status=500, detail=text, code="internal", hint=hint)
 
 
-def problem_answer(view: ErrorView) -> web.Response:
+def problem_answer(view: ErrorView, allowed: Iterable[str] = ()) -> web.Response:
+    """`allowed`: the methods that the path has, of an answer that there is no such method."""
     headers = {"WWW-Authenticate": "Bearer"} if view.status == 401 else {}
+    if allowed:
+        headers["Allow"] = ", ".join(sorted(allowed))
     body = view.model_dump_json().encode()
     return web.Response(body=body, status=view.status, content_type="application/problem+json", headers=headers)

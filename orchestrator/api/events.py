@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 from aiohttp import web
+from pydantic import Field
 
 from orchestrator.api.control import Control
-from orchestrator.api.routes import Route, answer_many, query
+from orchestrator.api.routes import EVENTS, JSON, OfService, Route, answer_many, parameters
 from orchestrator.api.streams import server_sent
-from orchestrator.core.errors import InvalidInput
 from orchestrator.core.views import EventView
 
-_MOST = 10_000
 _LAST = 2**63 - 1
 """The store can count no further."""
 
 
+class EventsQuery(OfService):
+    after: int = Field(0, ge=0, le=_LAST)
+    """Only events whose `seq` is above it. A stream also takes `Last-Event-ID`."""
+    limit: int = Field(100, ge=0, le=10_000)
+    """Only the latest of them."""
+    follow: bool = False
+    """Go on, as server-sent events, with what comes."""
+
+
 async def events(request: web.Request, control: Control) -> web.StreamResponse:
-    """Query: `after` (seq; a stream also takes Last-Event-ID), `service`, `limit`, `follow`."""
-    after, follow = query(request, "after", int, 0), query(request, "follow", bool, False)
-    resumed = request.headers.get("Last-Event-ID", "")
-    if follow and len(resumed) < 19 and resumed.isdecimal():
+    asked = parameters(request, EventsQuery)
+    after, resumed = asked.after, request.headers.get("Last-Event-ID", "")
+    if asked.follow and len(resumed) < 19 and resumed.isdecimal():
         after = max(after, int(resumed))
-    if abs(after) > _LAST:
-        raise InvalidInput(f"cannot list events after {after}: there is no such event")
-    limit = query(request, "limit", int, 100)
-    if not 0 <= limit <= _MOST:
-        raise InvalidInput(f"cannot list {limit} events: limit is 0 to {_MOST}")
-    found = control.events(after=after, service=request.query.get("service"), limit=limit, follow=follow)
-    if follow:
+    found = control.events(after=after, service=asked.service, limit=asked.limit, follow=asked.follow)
+    if asked.follow:
         return await server_sent(request, found)
     return answer_many([event async for event in found])
 
 
-ROUTES = (Route("GET", "/v1/events", "read", events, "List or follow events", response=EventView, many=True),)
+_WHAT = "List or follow events"
+_MEDIA = (JSON, EVENTS)
+
+ROUTES = (Route("GET", "/v1/events", "read", events, _WHAT, None, EventView, True, query=EventsQuery, media=_MEDIA),)

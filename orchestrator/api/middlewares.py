@@ -37,6 +37,8 @@ def admin_token(expected: str) -> Authenticate:
 async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        return problem_answer(problem(error, request), error.allowed_methods)
     except Exception as error:
         return problem_answer(problem(error, request))
 

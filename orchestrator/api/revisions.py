@@ -37,11 +37,13 @@ async def abort(request: web.Request, control: Control) -> web.Response:
 
 _ONE = "/v1/services/{ref}"
 _BACK = "Go back to a revision, or to the one before that was good"
+_ON, _UP = "Go on with a rollout that waits", "Give up the rollout under way"
+_NOT = (409,)
 
 ROUTES = (
     Route("GET", _ONE + "/revisions", "read", history, "List revisions", response=RevisionView, many=True),
     Route("GET", _ONE + "/revisions/{number}", "read", detail, "Show one revision", response=RevisionDetail),
-    Route("POST", _ONE + "/rollback", "admin", rollback, _BACK, RollbackRequest, ServiceView),
-    Route("POST", _ONE + "/promote", "admin", promote, "Go on with a rollout that waits", response=ServiceView),
-    Route("POST", _ONE + "/abort", "admin", abort, "Give up the rollout under way", response=ServiceView),
+    Route("POST", _ONE + "/rollback", "admin", rollback, _BACK, RollbackRequest, ServiceView, refuses=_NOT),
+    Route("POST", _ONE + "/promote", "admin", promote, _ON, response=ServiceView, refuses=_NOT),
+    Route("POST", _ONE + "/abort", "admin", abort, _UP, response=ServiceView, refuses=_NOT),
 )

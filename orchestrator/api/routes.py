@@ -4,25 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_origin
 
 from aiohttp import web
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from orchestrator.api.control import Control
-from orchestrator.core.errors import InvalidInput
+from orchestrator.core.errors import Fault, InvalidInput
+from orchestrator.core.views import Request
+
+JSON, LINES, EVENTS = "application/json", "application/x-ndjson", "text/event-stream"
+"""An answer at once; lines of JSON, and server-sent events, as they come."""
 
 Access = Literal["public", "read", "admin"]
 Handler = Callable[[web.Request, Control], Awaitable[web.StreamResponse]]
 Body = TypeVar("Body", bound=BaseModel)
-Value = TypeVar("Value")
 
 CONTROL: web.AppKey[Control] = web.AppKey("control", Control)
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`request`, `response`: models of the bodies; a `many` response is an array of them, or a stream."""
+    """One operation, and all that `api.openapi` says of it.
+
+    `request`, `response`: models of the bodies; a `many` response is an array of them, or a stream. `query`: model of
+    the query's parameters. `status`: that of success. `media`: what the answer may come as, the usual one first.
+    `refuses`: statuses of the errors that are its own, beside those that access, wrong requests and a
+    path's references bring.
+    """
 
     method: str
     path: str
@@ -32,6 +41,15 @@ class Route:
     request: type[BaseModel] | None = None
     response: type[BaseModel] | None = None
     many: bool = False
+    query: type[Request] | None = None
+    status: int = 200
+    media: tuple[str, ...] = (JSON,)
+    refuses: tuple[int, ...] = ()
+
+
+class OfService(Request):
+    service: str | None = None
+    """Only those of this service: its id, or its name in any case."""
 
 
 async def body(request: web.Request, model: type[Body]) -> Body:
@@ -39,23 +57,26 @@ async def body(request: web.Request, model: type[Body]) -> Body:
     try:
         return model.model_validate_json(await request.read())
     except ValidationError as error:
-        raise InvalidInput(f"cannot read the request: {_wrong(error)}") from None
+        raise _refusal("request", error) from None
 
 
-def query(request: web.Request, name: str, kind: type[Value], default: Value) -> Value:
-    """One query parameter as `kind`. Raises `InvalidInput`."""
-    text = request.query.get(name)
-    if text is None:
-        return default
+def parameters(request: web.Request, model: type[Body]) -> Body:
+    """The request's query; a parameter whose kind is a tuple may be there more than once. Raises `InvalidInput` naming
+    every one that is wrong."""
+    given = request.query
+    lists = {name for name, field in model.model_fields.items() if get_origin(field.annotation) is tuple}
     try:
-        return TypeAdapter(kind).validate_python(text)
+        return model.model_validate({name: given.getall(name) if name in lists else given[name] for name in given})
     except ValidationError as error:
-        raise InvalidInput(f"cannot read the query parameter {name}: {_wrong(error)}") from None
+        raise _refusal("query", error) from None
 
 
-def _wrong(error: ValidationError) -> str:
-    parts = [(".".join(str(p) for p in e["loc"]), e["msg"]) for e in error.errors(include_url=False)[:20]]
-    return "; ".join(f"{path}: {text}" if path else text for path, text in parts)
+def _refusal(part: str, error: ValidationError) -> InvalidInput:
+    """Keys are the client's own words, and as long as it likes."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)[:20]
+    faults = [Fault(".".join(str(step) for step in one["loc"])[:200], one["msg"]) for one in found]
+    told = "; ".join(f"{fault.field}: {fault.message}" if fault.field else fault.message for fault in faults)
+    return InvalidInput(f"cannot read the {part}: {told}", faults=faults)
 
 
 def answer(view: BaseModel, *, status: int = 200) -> web.Response:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from aiohttp import web
+from pydantic import Field
 
 from orchestrator.api.control import Control
-from orchestrator.api.routes import Route, answer, answer_many, body, query
+from orchestrator.api.routes import LINES, OfService, Route, answer, answer_many, body, parameters
 from orchestrator.api.streams import lines
-from orchestrator.core.errors import InvalidInput
 from orchestrator.core.revision_views import RatioRequest
-from orchestrator.core.views import LogEntry, RoutingView
+from orchestrator.core.views import LogEntry, Request, RoutingView
 
 
 async def ps(request: web.Request, control: Control) -> web.Response:
-    return answer_many(await control.routings(request.query.get("service")))
+    return answer_many(await control.routings(parameters(request, OfService).service))
 
 
 async def change(request: web.Request, control: Control) -> web.Response:
@@ -21,22 +21,26 @@ async def change(request: web.Request, control: Control) -> web.Response:
     return answer(await control.set_ratio(request.match_info["id"], wanted.traffic_ratio))
 
 
-async def logs(request: web.Request, control: Control) -> web.StreamResponse:
-    """Query: `follow`, `tail` (lines a routing), `since` (wall seconds)."""
-    tail = query(request, "tail", int, 0) if "tail" in request.query else None
-    if tail is not None and tail < 0:
-        raise InvalidInput(f"cannot show {tail} lines: tail is 0 or more")
-    entries = control.logs(
-        request.match_info["ref"],
-        follow=query(request, "follow", bool, False),
-        tail=tail,
-        since=query(request, "since", float, 0.0) if "since" in request.query else None,
-    )
-    return await lines(request, entries)
+class LogsQuery(Request):
+    follow: bool = False
+    """Go on with what comes."""
+    tail: int | None = Field(None, ge=0)
+    """Only the last lines of each routing, this many."""
+    since: float | None = Field(None, allow_inf_nan=False)
+    """Only lines from then on, in seconds since the epoch."""
 
+
+async def logs(request: web.Request, control: Control) -> web.StreamResponse:
+    asked = parameters(request, LogsQuery)
+    ref = request.match_info["ref"]
+    return await lines(request, control.logs(ref, follow=asked.follow, tail=asked.tail, since=asked.since))
+
+
+_LIST, _RATIO, _LOGS = "List routings", "Set its share of the requests", "Logs of a service or a routing"
+_NOT = (404,)
 
 ROUTES = (
-    Route("GET", "/v1/routings", "read", ps, "List routings", response=RoutingView, many=True),
-    Route("PUT", "/v1/routings/{id}", "admin", change, "Set its share of the requests", RatioRequest, RoutingView),
-    Route("GET", "/v1/logs/{ref}", "read", logs, "Logs of a service or routing", response=LogEntry, many=True),
+    Route("GET", "/v1/routings", "read", ps, _LIST, None, RoutingView, True, query=OfService, refuses=_NOT),
+    Route("PUT", "/v1/routings/{id}", "admin", change, _RATIO, RatioRequest, RoutingView),
+    Route("GET", "/v1/logs/{ref}", "read", logs, _LOGS, None, LogEntry, True, query=LogsQuery, media=(LINES,)),
 )

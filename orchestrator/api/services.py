@@ -52,15 +52,17 @@ async def confirm(request: web.Request, control: Control) -> web.Response:
     return answer(ConfirmedView(removed=tuple(await control.confirm_removal(wanted.service))))
 
 
-_ONE = "/v1/services/{ref}"
+_ALL, _ONE, _CONFIRM = "/v1/services", "/v1/services/{ref}", "/v1/removals/confirm"
+_START, _SCALE = "Start a model folder", "Set or reset the desired routing count"
+_NOT = (404, 409)
 
 ROUTES = (
-    Route("GET", "/v1/services", "read", ls, "List services", response=ServiceView, many=True),
-    Route("POST", "/v1/services", "admin", start, "Start a model folder", LaunchRequest, ServiceView),
+    Route("GET", _ALL, "read", ls, "List services", response=ServiceView, many=True),
+    Route("POST", _ALL, "admin", start, _START, LaunchRequest, ServiceView, status=201, refuses=_NOT),
     Route("GET", _ONE, "read", detail, "Show one service", response=ServiceDetail),
-    Route("DELETE", _ONE, "admin", remove, "Remove a service and revoke its tokens"),
-    Route("PUT", _ONE + "/scale", "admin", scale, "Set or reset the desired routing count", ScaleRequest, ServiceView),
-    Route("POST", _ONE + "/retry", "admin", retry, "Clear error and retry", response=ServiceView),
+    Route("DELETE", _ONE, "admin", remove, "Remove a service and revoke its tokens", status=204, refuses=_NOT),
+    Route("PUT", _ONE + "/scale", "admin", scale, _SCALE, ScaleRequest, ServiceView, refuses=_NOT),
+    Route("POST", _ONE + "/retry", "admin", retry, "Clear error and retry", response=ServiceView, refuses=_NOT),
     Route("GET", _ONE + "/explain", "read", explain, "Say why it is not healthy", response=ExplainView),
-    Route("POST", "/v1/removals/confirm", "admin", confirm, "Let held removals go on", ConfirmRequest, ConfirmedView),
+    Route("POST", _CONFIRM, "admin", confirm, "Let held removals go on", ConfirmRequest, ConfirmedView, refuses=_NOT),
 )

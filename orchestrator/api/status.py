@@ -6,16 +6,16 @@ from aiohttp import web
 
 from orchestrator.api.control import Control
 from orchestrator.api.routes import Route, answer, answer_many
-from orchestrator.core.views import CheckView, StatusView
+from orchestrator.core.views import AliveView, CheckView, StatusView
 
 
 async def healthz(_: web.Request, __: Control) -> web.Response:
-    return web.json_response({"status": "ok"})
+    return answer(AliveView(status="ok"))
 
 
 async def readyz(_: web.Request, control: Control) -> web.Response:
     await control.ready()
-    return web.json_response({"status": "ready"})
+    return answer(AliveView(status="ready"))
 
 
 async def metrics(_: web.Request, control: Control) -> web.Response:
@@ -30,10 +30,12 @@ async def doctor(_: web.Request, control: Control) -> web.Response:
     return answer_many(await control.doctor())
 
 
+_READY = "It has observed the runtime, and its store can be written"
+
 ROUTES = (
-    Route("GET", "/healthz", "public", healthz, "The process is up"),
-    Route("GET", "/readyz", "public", readyz, "Observed at least once, store writable"),
-    Route("GET", "/metrics", "read", metrics, "Prometheus metrics"),
+    Route("GET", "/healthz", "public", healthz, "The process is up", response=AliveView),
+    Route("GET", "/readyz", "public", readyz, _READY, response=AliveView),
+    Route("GET", "/metrics", "read", metrics, "Prometheus metrics", media=("text/plain",)),
     Route("GET", "/v1/status", "read", status, "How the daemon is", response=StatusView),
     Route("GET", "/v1/doctor", "read", doctor, "Check what the daemon depends on", response=CheckView, many=True),
 )

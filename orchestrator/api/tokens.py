@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from orchestrator.api.control import Control
-from orchestrator.api.routes import Route, answer, answer_many, body, query
-from orchestrator.core.views import InspectRequest, KeyView, TokenCheck, TokenRequest, TokenView
+from orchestrator.api.routes import OfService, Route, answer, answer_many, body, parameters
+from orchestrator.core.views import InspectRequest, KeyView, Request, TokenCheck, TokenRequest, TokenView
 
 
 async def create(request: web.Request, control: Control) -> web.Response:
@@ -14,13 +14,17 @@ async def create(request: web.Request, control: Control) -> web.Response:
 
 
 async def ls(request: web.Request, control: Control) -> web.Response:
-    return answer_many(await control.tokens(request.query.get("service")))
+    return answer_many(await control.tokens(parameters(request, OfService).service))
+
+
+class RevokeQuery(Request):
+    now: bool = False
+    """End the requests that run with it too."""
 
 
 async def revoke(request: web.Request, control: Control) -> web.Response:
-    """Query: `now` ends running requests too."""
-    now = query(request, "now", bool, False)
-    return answer(await control.token_revoke(request.match_info["id"], now=now))
+    asked = parameters(request, RevokeQuery)
+    return answer(await control.token_revoke(request.match_info["id"], now=asked.now))
 
 
 async def inspect(request: web.Request, control: Control) -> web.Response:
@@ -40,12 +44,17 @@ async def drop(request: web.Request, control: Control) -> web.Response:
     return answer(await control.drop_key(request.match_info["kid"]))
 
 
+_LIST, _NEW, _REVOKE = "List tokens (never their text)", "Create a token", "Revoke a token"
+_INSPECT, _KEYS = "Say what a token is worth", "List signing keys (never the keys)"
+_NEW_KEY, _DROP = "Make a new signing key; the old ones stay valid", "Drop a key and with it all its tokens"
+_NOT = (404,)
+
 ROUTES = (
-    Route("GET", "/v1/tokens", "read", ls, "List tokens (never their text)", response=TokenView, many=True),
-    Route("POST", "/v1/tokens", "admin", create, "Create a token", TokenRequest, TokenView),
-    Route("DELETE", "/v1/tokens/{id}", "admin", revoke, "Revoke a token", response=TokenView),
-    Route("POST", "/v1/tokens/inspect", "admin", inspect, "Say what a token is worth", InspectRequest, TokenCheck),
-    Route("GET", "/v1/keys", "admin", keys, "List signing keys (never the keys)", response=KeyView, many=True),
-    Route("POST", "/v1/keys", "admin", rotate, "Make a new signing key; the old ones stay valid", response=KeyView),
-    Route("DELETE", "/v1/keys/{kid}", "admin", drop, "Drop a key and with it all its tokens", response=KeyView),
+    Route("GET", "/v1/tokens", "read", ls, _LIST, None, TokenView, True, query=OfService, refuses=_NOT),
+    Route("POST", "/v1/tokens", "admin", create, _NEW, TokenRequest, TokenView, status=201, refuses=_NOT),
+    Route("DELETE", "/v1/tokens/{id}", "admin", revoke, _REVOKE, response=TokenView, query=RevokeQuery),
+    Route("POST", "/v1/tokens/inspect", "admin", inspect, _INSPECT, InspectRequest, TokenCheck),
+    Route("GET", "/v1/keys", "admin", keys, _KEYS, response=KeyView, many=True),
+    Route("POST", "/v1/keys", "admin", rotate, _NEW_KEY, response=KeyView, status=201),
+    Route("DELETE", "/v1/keys/{kid}", "admin", drop, _DROP, response=KeyView, refuses=(409,)),
 )

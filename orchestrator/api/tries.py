@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from orchestrator.api.control import Control
-from orchestrator.api.routes import Route, body
+from orchestrator.api.routes import LINES, Route, body
 from orchestrator.api.streams import lines
 from orchestrator.core.views import TryEvent, TryRequest
 
@@ -15,4 +15,6 @@ async def try_run(request: web.Request, control: Control) -> web.StreamResponse:
     return await lines(request, control.try_run(wanted))
 
 
-ROUTES = (Route("POST", "/v1/try", "admin", try_run, "Run a definition once, for real", TryRequest, TryEvent, True),)
+_WHAT = "Run a definition once, for real"
+
+ROUTES = (Route("POST", "/v1/try", "admin", try_run, _WHAT, TryRequest, TryEvent, True, media=(LINES,)),)

@@ -5,6 +5,9 @@ Texts read `cannot X: Y`; `hint` names the fix.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 
 class OrchestratorError(Exception):
     """Base of all errors shown to users. `code` is stable (scripts and `explain` rely on it)."""
@@ -19,10 +22,22 @@ class OrchestratorError(Exception):
             self.code = code
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One part of a request that is wrong. `field`: its path with dots; empty: the request as a whole."""
+
+    field: str
+    message: str
+
+
 class InvalidInput(OrchestratorError):
-    """What the user gave is wrong; trying again unchanged is useless. Exit 2, HTTP 400."""
+    """What the user gave is wrong; trying again unchanged is useless. Exit 2, HTTP 400. `faults`: where, if known."""
 
     code = "invalid_input"
+
+    def __init__(self, message: str, *, hint: str = "", code: str | None = None, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.faults = tuple(faults)
 
 
 class NotFound(OrchestratorError):

@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from orchestrator.core.errors import (
     Conflict,
+    Fault,
     InvalidInput,
     NotAuthorised,
     NotFound,
@@ -301,6 +302,21 @@ class StatusView(View):
     """Services, also new ones, of which a change waits for `orchestrator apply`, to what kind of change it is."""
 
 
+class AliveView(View):
+    """`ok`: the process is up. `ready`: it has observed the runtime, and its store can be written."""
+
+    status: Literal["ok", "ready"]
+
+
+class DocumentView(View):
+    """What the API is, as OpenAPI 3.1."""
+
+    openapi: str
+    info: Mapping[str, Any]
+    paths: Mapping[str, Any]
+    components: Mapping[str, Any]
+
+
 class CheckView(View):
     """One line of `doctor`."""
 
@@ -346,6 +362,14 @@ HTTP_STATUS: Mapping[int, type[OrchestratorError]] = {
 """An error's class to and from the wire; the first status of a class is the one that is sent."""
 
 
+class FaultView(View):
+    """One part of a request that is wrong."""
+
+    field: str
+    """Path of the key in the body, or of the query parameter, with dots; empty: the request as a whole."""
+    message: str
+
+
 class ErrorView(View):
     """RFC 9457 problem (`application/problem+json`). `code` is stable; `hint` names the fix."""
 
@@ -355,6 +379,8 @@ class ErrorView(View):
     detail: str
     code: str
     hint: str = ""
+    errors: tuple[FaultView, ...] = ()
+    """Of a request that is refused for what it says: each field that is wrong, at most 20."""
 
     @classmethod
     def of(cls, error: OrchestratorError, *, status: int = 0) -> ErrorView:
@@ -363,7 +389,12 @@ class ErrorView(View):
             status = next((s for s, kind in HTTP_STATUS.items() if isinstance(error, kind)), 500)
             status = 403 if error.code == "forbidden" else status
         title = type(error).__name__
-        return cls(title=title, status=status, detail=error.message, code=error.code, hint=error.hint)
+        faults = error.faults if isinstance(error, InvalidInput) else ()
+        errors = tuple(FaultView(field=fault.field, message=fault.message) for fault in faults)
+        return cls(title=title, status=status, detail=error.message, code=error.code, hint=error.hint, errors=errors)
 
     def error(self) -> OrchestratorError:
+        if HTTP_STATUS.get(self.status) is InvalidInput:
+            faults = [Fault(one.field, one.message) for one in self.errors]
+            return InvalidInput(self.detail, hint=self.hint, code=self.code, faults=faults)
         return HTTP_STATUS.get(self.status, OrchestratorError)(self.detail, hint=self.hint, code=self.code)

@@ -209,7 +209,7 @@ async def test_an_error_crosses_the_wire_whole(
     )
     async with raw.get("/v1/status", headers=BEARER) as answer:
         assert answer.status == status
-        assert (await answer.json()).keys() == {"type", "title", "status", "detail", "code", "hint"}
+        assert (await answer.json()).keys() == {"type", "title", "status", "detail", "code", "hint", "errors"}
 
 
 async def test_an_unexpected_error_says_nothing_of_itself(client: Client, control: SmallControl) -> None:
