@@ -11,7 +11,23 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli import apply, daemon, plan, revisions, rollouts, run, schema, services, streams, tokens, validate
+from orchestrator.cli import (
+    apply,
+    completion,
+    contexts,
+    daemon,
+    man,
+    plan,
+    revisions,
+    rollouts,
+    run,
+    schema,
+    services,
+    streams,
+    tokens,
+    validate,
+    waiting,
+)
 from orchestrator.cli.common import ERROR, INTERRUPTED, exit_code, with_common
 from orchestrator.cli.output import print_error
 from orchestrator.core.errors import OrchestratorError
@@ -35,6 +51,7 @@ VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
         ("diff", revisions.diff),
         ("logs", streams.logs),
         ("events", streams.events),
+        ("wait", waiting.wait),
     ),
     "Change": (
         ("plan", plan.plan),
@@ -49,6 +66,10 @@ VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
         ("rm", services.rm),
         ("confirm-removal", services.confirm_removal),
     ),
+    "Keep": (
+        ("completion", completion.completion),
+        ("man", man.man),
+    ),
 }
 TOKEN_VERBS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("create", tokens.create),
@@ -58,6 +79,14 @@ TOKEN_VERBS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("keys", tokens.keys),
     ("rotate-key", tokens.rotate_key),
     ("drop-key", tokens.drop_key),
+)
+
+
+CONTEXT_VERBS: tuple[tuple[str, Callable[..., Any]], ...] = (
+    ("add", contexts.add),
+    ("use", contexts.use),
+    ("ls", contexts.ls),
+    ("rm", contexts.rm),
 )
 
 
@@ -85,6 +114,10 @@ def _tokens() -> None:
     """Make, list, check and revoke tokens of the endpoints, and their signing keys."""
 
 
+def _contexts() -> None:
+    """Name daemons elsewhere, so that no address or token needs to be typed."""
+
+
 def build_app() -> typer.Typer:
     settings: dict[str, Any] = {"no_args_is_help": True, "context_settings": {"help_option_names": ["-h", "--help"]}}
     app = typer.Typer(name="orchestrator", pretty_exceptions_enable=False, **settings)
@@ -92,11 +125,15 @@ def build_app() -> typer.Typer:
     for panel, verbs in VERBS.items():
         for name, function in verbs:
             app.command(name, rich_help_panel=panel)(with_common(function))
-    token = typer.Typer(**settings)
-    token.callback()(with_common(_tokens))
-    for name, function in TOKEN_VERBS:
-        token.command(name)(with_common(function))
-    app.add_typer(token, name="token", rich_help_panel="Change")
+    for group, panel, said, verbs in (
+        ("token", "Change", _tokens, TOKEN_VERBS),
+        ("context", "Keep", _contexts, CONTEXT_VERBS),
+    ):
+        below = typer.Typer(**settings)
+        below.callback()(with_common(said))
+        for name, function in verbs:
+            below.command(name)(with_common(function))
+        app.add_typer(below, name=group, rich_help_panel=panel)
     return app
 
 

@@ -37,6 +37,7 @@ class Common:
     config: Path | None = None
     url: str | None = None
     token: str | None = None
+    context: str | None = None
     output: Output | None = None
 
     @property
@@ -50,6 +51,9 @@ OPTIONS: dict[str, Any] = {
     ],
     "url": Annotated[str | None, typer.Option("--url", help="Address of the daemon's API.")],
     "token": Annotated[str | None, typer.Option("--token", help="Admin token; default: state_dir/admin.token.")],
+    "context": Annotated[
+        str | None, typer.Option("--context", metavar="NAME", help="Daemon by its name; see: orchestrator context.")
+    ],
     "output": Annotated[Output | None, typer.Option("-o", "--output", help="Form of the output.")],
 }
 
@@ -102,7 +106,7 @@ def connect(common: Common) -> Client:
     """To be entered by `async with`. Raises what `find_daemon` does."""
     from orchestrator.client import Client, find_daemon
 
-    daemon = find_daemon(url=common.url, token=common.token, config=common.config)
+    daemon = find_daemon(url=common.url, token=common.token, config=common.config, context=common.context)
     return Client(daemon.url, daemon.token)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.common import Common, ask, pairs, requested
+from orchestrator.cli.completion import service_names
 from orchestrator.cli.output import (
     Column,
     age,
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from orchestrator.client import Client
     from orchestrator.core.views import ExplainView, ServiceDetail, ServiceView
 
-ServiceName = Annotated[str, typer.Argument(metavar="SERVICE", help="Name or id of a service.")]
+ServiceName = Annotated[
+    str, typer.Argument(metavar="SERVICE", help="Name or id of a service.", autocompletion=service_names)
+]
 
 SERVICES = (
     Column("NAME", lambda s: s.name),
@@ -82,7 +85,9 @@ def ls(common: Common) -> None:
 
 def ps(
     common: Common,
-    service: Annotated[str | None, typer.Argument(metavar="SERVICE", help="Of this one only.")] = None,
+    service: Annotated[
+        str | None, typer.Argument(metavar="SERVICE", help="Of this one only.", autocompletion=service_names)
+    ] = None,
 ) -> None:
     """List routings, of all services or of one. RATIO is the share of the requests that each gets among its like."""
     routings = ask(common, lambda client: client.routings(service))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.common import Common, ask, each
+from orchestrator.cli.completion import service_names
 from orchestrator.cli.output import dump, one_line, tamed, when
 from orchestrator.core.errors import InvalidInput, NotFound
 
@@ -22,7 +23,14 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 def logs(
     common: Common,
-    ref: Annotated[str, typer.Argument(metavar="SERVICE|ROUTING", help="Name or id of a service, or id of a routing.")],
+    ref: Annotated[
+        str,
+        typer.Argument(
+            metavar="SERVICE|ROUTING",
+            help="Name or id of a service, or id of a routing.",
+            autocompletion=service_names,
+        ),
+    ],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
     tail: Annotated[int | None, typer.Option(min=0, metavar="N", help="The last N lines of each routing.")] = None,
     since: Annotated[

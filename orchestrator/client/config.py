@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.client.contexts import Context, contexts_file, read_contexts
 from orchestrator.core.errors import InvalidInput, NotAuthorised
 
 LISTEN = "127.0.0.1:8090"
@@ -33,19 +34,39 @@ def find_daemon(
     url: str | None = None,
     token: str | None = None,
     config: Path | None = None,
+    context: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Daemon:
-    """Each of url and token: as given, else ORCHESTRATOR_URL / ORCHESTRATOR_TOKEN, else by the configuration file.
+    """Each of url and token as given, else by the context that is named, else ORCHESTRATOR_URL / ORCHESTRATOR_TOKEN,
+    else by ORCHESTRATOR_CONTEXT or the current context, else by the configuration file. A context's token goes to its
+    own address only. The current context gives way to a configuration file that is named.
 
-    Raises `InvalidInput` (a configuration file that cannot be read) or `NotAuthorised` (the token's file may not be).
+    Raises `InvalidInput` (a file that cannot be read, a context that is not there) or `NotAuthorised` (the file of the
+    token may not be read).
     """
     environ = os.environ if environ is None else environ
+    named = _context(context, config, environ) if not url else None
+    if named is not None:
+        return Daemon(checked_url(named.url), token or named.token)
     url = url or environ.get("ORCHESTRATOR_URL")
     token = token or environ.get("ORCHESTRATOR_TOKEN")
     if url and token:
-        return Daemon(_checked(url), token)
+        return Daemon(checked_url(url), token)
     listen, state_dir = _told(find_config(config, environ), environ)
-    return Daemon(_checked(url or _url(listen)), token or _admin_token(state_dir))
+    return Daemon(checked_url(url or _url(listen)), token or _admin_token(state_dir))
+
+
+def _context(name: str | None, config: Path | None, environ: Mapping[str, str]) -> Context | None:
+    """The one that says where the daemon is; None: options, variables or the configuration file do."""
+    if not name and environ.get("ORCHESTRATOR_URL"):
+        return None
+    told = name or (environ.get("ORCHESTRATOR_CONTEXT") if config is None else None)
+    if told:
+        return read_contexts(contexts_file(environ)).find(told)
+    if config is not None or environ.get("ORCHESTRATOR_CONFIG"):
+        return None
+    found = read_contexts(contexts_file(environ))
+    return found.find(found.current) if found.current else None
 
 
 def find_config(config: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -80,7 +101,8 @@ def _url(listen: str) -> str:
     return f"http://{_EVERYWHERE.get(host, host)}:{port}"
 
 
-def _checked(url: str) -> str:
+def checked_url(url: str) -> str:
+    """With its scheme. Raises `InvalidInput` for what is no http or https address."""
     url = url if "://" in url else f"http://{url}"
     if not url.startswith(("http://", "https://")):
         raise InvalidInput(f"cannot reach {url!r}: it is not an http or https address")

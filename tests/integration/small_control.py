@@ -6,7 +6,7 @@ It keeps one service `echo` and what was asked of it; `raises` makes any method 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from orchestrator.core.errors import NotFound, Unavailable
 from orchestrator.core.plan_views import (
@@ -41,6 +41,10 @@ from orchestrator.core.views import (
     TryRequest,
     instant,
 )
+
+ADMIN = "the-admin-token"
+Cli = Callable[..., tuple[int, str, str]]
+"""Runs the command in this process: exit code, standard output, standard error."""
 
 ECHO = ServiceView(
     id="6f1c2a0e-0000-4000-8000-000000000001",

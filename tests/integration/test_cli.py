@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import pty
@@ -10,75 +9,18 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-from small_control import ECHO, PLAN, SmallControl
+from small_control import ADMIN, ECHO, PLAN, Cli, SmallControl
 
-from orchestrator.api.app import build_app, serve
-from orchestrator.api.middlewares import admin_token
-from orchestrator.cli import main, rollouts
+from orchestrator.cli import rollouts
 from orchestrator.core.errors import InvalidInput, RuntimeFailure, Unavailable
 from orchestrator.core.plan_views import ApplyRequest, PlanRequest, ProgressState
 from orchestrator.core.views import LaunchRequest, RolloutView, TokenRequest, TryRequest
-
-ADMIN = "the-admin-token"
-
-
-@pytest.fixture
-def control() -> SmallControl:
-    """To be replaced by the daemon's own."""
-    return SmallControl()
-
-
-@pytest.fixture
-def url(control: SmallControl) -> Iterator[str]:
-    """The API of `control`, served by a loop in a thread of its own."""
-    ready, ports, over = threading.Event(), list[int](), asyncio.Event()
-    loop = asyncio.new_event_loop()
-
-    async def serving() -> None:
-        app = build_app(control, admin_token(ADMIN), listen="127.0.0.1:0", heartbeat=0.1)
-        runner = await serve(app, "127.0.0.1:0")
-        ports.append(runner.addresses[0][1])
-        ready.set()
-        await over.wait()
-        await runner.cleanup()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serving(),), name="api of a test")
-    with structlog.testing.capture_logs():
-        thread.start()
-        assert ready.wait(10)
-        yield f"http://127.0.0.1:{ports[0]}"
-        loop.call_soon_threadsafe(over.set)
-        thread.join(10)
-    loop.close()
-
-
-Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cli(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
-    """Runs the command in this process: exit code, standard output, standard error."""
-    monkeypatch.setenv("ORCHESTRATOR_URL", url)
-    monkeypatch.setenv("ORCHESTRATOR_TOKEN", ADMIN)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.chdir(tmp_path)
-
-    def call(*args: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["orchestrator", *args])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
 
 
 def spawned(url: str, *args: str, **options: Any) -> subprocess.Popen[str]:

@@ -1,0 +1,160 @@
+"""`wait`: until a service is HEALTHY, or gone; says meanwhile what it waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import time
+from contextlib import AbstractContextManager
+from enum import StrEnum
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import typer
+
+from orchestrator.cli.apply import LOOK, SILENT
+from orchestrator.cli.common import INTERRUPTED, Common, connect
+from orchestrator.cli.output import dump, one_line, print_json
+from orchestrator.cli.progress import LiveProgress, Picture
+from orchestrator.cli.services import ServiceName
+from orchestrator.core.errors import NotFound, Unavailable
+from orchestrator.core.state import ServiceStatus
+
+if TYPE_CHECKING:
+    from orchestrator.client import Client
+    from orchestrator.core.views import ServiceView
+
+_CLOCK = re.compile(r"\d+(\.\d+)? ?(s|m|h|%)\b")
+"""What changes by the second, and is no news."""
+
+
+class Goal(StrEnum):
+    HEALTHY = "healthy"
+    GONE = "gone"
+
+
+class Shown(Protocol):
+    """What is printed on the way."""
+
+    def show(self, picture: Picture) -> None: ...
+
+
+def wait(
+    common: Common,
+    service: ServiceName,
+    goal: Annotated[Goal, typer.Option("--for", help="HEALTHY, or removed with all its routings.")] = Goal.HEALTHY,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="How long at most; default: until it is so.")
+    ] = None,
+) -> None:
+    """Wait until a service is HEALTHY, also one that is not there yet, or until it is gone.
+
+    While it waits it says why the service is not there yet. Exit codes: 0 it is so, 5 timeout. Ctrl-C ends the waiting
+    only.
+
+    Examples:
+      orchestrator wait my-model --timeout 600
+      orchestrator wait my-model --for gone
+    """
+    try:
+        found = asyncio.run(_until(common, service, goal, timeout))
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    if common.json:
+        print_json(dump(found) if found else {"name": service, "status": "gone"})
+    else:
+        print(f"{one_line(found.name if found else service)}: {found.status if found else 'gone'}")
+
+
+async def _until(common: Common, ref: str, goal: Goal, timeout: float | None) -> ServiceView | None:
+    """The service as it is when the goal is reached; None: it is gone. Raises `Unavailable` (timeout)."""
+    began = answered = time.monotonic()
+    picture: Picture | None = None
+    async with connect(common) as client:
+        with _shown(ref, quiet=common.json) as view:
+            while True:
+                try:
+                    picture = await _look(client, ref)
+                    answered = time.monotonic()
+                    service = picture.services[0] if picture.services else None
+                    if _reached(service, goal):
+                        return service
+                    view.show(picture)
+                except Unavailable:
+                    if picture is None or time.monotonic() - answered > SILENT:
+                        raise
+                if timeout is not None and time.monotonic() - began >= timeout:
+                    raise _late(ref, goal, timeout, picture)
+                await asyncio.sleep(LOOK)
+
+
+def _reached(service: ServiceView | None, goal: Goal) -> bool:
+    match goal:
+        case Goal.GONE:
+            return service is None
+        case Goal.HEALTHY:
+            return service is not None and service.status is ServiceStatus.HEALTHY
+
+
+async def _look(client: Client, ref: str) -> Picture:
+    """Of this service only; empty where it is not there. One whose definition was never valid is found in the list."""
+    try:
+        service: ServiceView = await client.service(ref)
+    except NotFound:
+        listed = [s for s in await client.services() if s.name.lower() == ref.lower()]
+        return Picture(listed[:1])
+    try:
+        return Picture([service], await client.routings(service.id), {service.name: await client.explain(service.id)})
+    except NotFound:  # it went meanwhile: the next look says so
+        return Picture([service])
+
+
+def _late(ref: str, goal: Goal, timeout: float, picture: Picture) -> Unavailable:
+    wanted = "HEALTHY" if goal is Goal.HEALTHY else "gone"
+    return Unavailable(
+        f"{ref} is not {wanted} within {timeout:g} s: {_standing(picture)}",
+        hint=f"`orchestrator explain {ref}` says more" if picture.services else "`orchestrator ls` lists services",
+        code="timeout",
+    )
+
+
+def _standing(picture: Picture) -> str:
+    """Where it stands, in one line."""
+    if not picture.services:
+        return "no such service yet"
+    service = picture.services[0]
+    told = picture.causes.get(service.name)
+    why = service.rollout.said if service.rollout else service.cause
+    why = why or (told.causes[0].message if told and told.causes else "")
+    why = why or next((f"{p.file}:{p.line}: {p.message}" for p in service.problems if p.severity == "error"), "")
+    counts = f"{service.status}, {service.healthy} of {service.desired_routing_count} routings are HEALTHY"
+    return one_line(f"{counts}: {why}" if why else counts)
+
+
+class Lines:
+    """For logs and pipes: a line each time it comes further. `quiet`: nothing at all."""
+
+    def __init__(self, ref: str, *, quiet: bool) -> None:
+        self._ref = ref
+        self._quiet = quiet
+        self._said = ""
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def show(self, picture: Picture) -> None:
+        line = _standing(picture)
+        without_clock = _CLOCK.sub("", line)
+        if not self._quiet and without_clock != self._said:
+            self._said = without_clock
+            print(f"{one_line(self._ref)}: {line}", flush=True)
+
+
+def _shown(ref: str, *, quiet: bool) -> AbstractContextManager[Shown]:
+    return LiveProgress() if sys.stdout.isatty() and not quiet else Lines(ref, quiet=quiet)

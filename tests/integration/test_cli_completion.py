@@ -1,0 +1,112 @@
+"""What a shell completes, and the manual page: both made from the commands that there are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+import typer.main
+from small_control import ADMIN, Cli
+
+from orchestrator.cli import build_app
+from orchestrator.cli.completion import service_names
+from orchestrator.cli.man import escaped, page
+
+
+def completed(line: str, **environ: str) -> tuple[list[str], str]:
+    """What the words of `line` are completed to, as bash asks for it."""
+    words = line.split(" ")
+    told = {"_ORCHESTRATOR_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    ran = subprocess.run(
+        [sys.executable, "-c", "from orchestrator.cli import main; main()"],
+        env=os.environ | told | environ,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    return ran.stdout.split(), ran.stderr
+
+
+def test_names_of_services_are_asked_of_the_daemon(url: str) -> None:
+    assert completed("orchestrator describe e", ORCHESTRATOR_URL=url, ORCHESTRATOR_TOKEN=ADMIN) == (["echo"], "")
+    assert completed(f"orchestrator --url {url} --token {ADMIN} wait ") == (["echo"], "")
+
+
+def test_without_a_daemon_nothing_is_said(unused_tcp_port: int) -> None:
+    assert completed("orchestrator describe e", ORCHESTRATOR_URL=f"http://127.0.0.1:{unused_tcp_port}") == ([], "")
+    assert completed("orchestrator --context nope describe e") == ([], "")
+
+
+def test_a_daemon_that_does_not_answer_costs_half_a_second(silent: str) -> None:
+    context: Any = type("Context", (), {"params": {"url": silent, "token": "x"}, "parent": None})()
+    began = time.monotonic()
+    assert service_names(context, "") == []
+    assert time.monotonic() - began < 2
+
+
+@pytest.fixture
+def silent() -> Any:
+    """The address of something that listens and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_gets_a_script(shell: str, cli: Cli) -> None:
+    code, script, _ = cli("completion", shell)
+    assert code == 0
+    assert "_ORCHESTRATOR_COMPLETE" in script
+    if found := shutil.which(shell):
+        subprocess.run([found, "-n"], input=script, text=True, check=True, timeout=10)
+
+
+# --- the manual page ------------------------------------------------------------------------------------------------
+
+
+def every_command(group: Any, above: str = "") -> list[str]:
+    return [
+        name
+        for verb, command in group.commands.items()
+        for name in (every_command(command, f"{above}{verb} ") if hasattr(command, "commands") else [above + verb])
+    ]
+
+
+def test_the_manual_page_has_every_command_and_option() -> None:
+    root: Any = typer.main.get_command(build_app())
+    lines = list(page(root, "1.2"))
+    sections = [line.removeprefix(".SS ").replace("\\-", "-") for line in lines if line.startswith(".SS ")]
+    for name in every_command(root):
+        assert any(section == name or section.startswith(f"{name} ") for section in sections), name
+    assert r"\fB\-\-timeout\fR \fISECONDS\fR" in lines
+    assert sum(r"\fB\-\-context\fR" in line for line in lines) == 1
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="needs groff")
+def test_the_manual_page_is_sound_roff(cli: Cli) -> None:
+    code, text, _ = cli("man")
+    assert code == 0
+    shown = subprocess.run(
+        ["groff", "-man", "-ww", "-Tutf8"], input=text, capture_output=True, text=True, check=True, timeout=30
+    )
+    assert shown.stderr == ""
+    assert "WAIT" in shown.stdout.upper()
+
+
+@pytest.mark.parametrize(
+    ("text", "roff"), [(".so /etc/passwd", r"\&.so /etc/passwd"), (r"a\b-c", r"a\eb\-c"), ("…", r"\[u2026]")]
+)
+def test_nothing_in_a_help_text_steers_roff(text: str, roff: str) -> None:
+    assert escaped(text) == roff
