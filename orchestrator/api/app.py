@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler as WebHandler
 
-from orchestrator.api import events, middlewares, plans, revisions, routings, services, status, tokens, tries
+from orchestrator.api import docs, events, middlewares, plans, revisions, routings, services, status, tokens, tries
 from orchestrator.api.control import Control
 from orchestrator.api.routes import CONTROL, Route
 from orchestrator.api.streams import CLOSING, HEARTBEAT
@@ -28,6 +28,7 @@ ROUTES: tuple[Route, ...] = (
     *events.ROUTES,
     *tokens.ROUTES,
     *tries.ROUTES,
+    *docs.ROUTES,
 )
 
 _MOST_BODY = 1 << 20
@@ -52,6 +53,7 @@ def build_app(
         client_max_size=_MOST_BODY,
     )
     app[CONTROL] = control
+    app[docs.TABLE] = ROUTES
     app[CLOSING] = asyncio.Event()
     app[HEARTBEAT] = heartbeat
     for route in ROUTES:

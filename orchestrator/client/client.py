@@ -19,6 +19,7 @@ from orchestrator.core.views import (
     CheckView,
     ConfirmedView,
     ConfirmRequest,
+    DocumentView,
     ErrorView,
     EventView,
     ExplainView,
@@ -72,6 +73,14 @@ class Client:
 
     async def status(self) -> StatusView:
         return await self._one("GET", "/v1/status", StatusView)
+
+    async def alive(self) -> None:
+        """The daemon's process is up; see `ready`."""
+        await self._call("GET", "/healthz")
+
+    async def document(self) -> DocumentView:
+        """The API as the daemon describes it."""
+        return await self._one("GET", "/openapi.json", DocumentView)
 
     async def ready(self) -> None:
         """Raises `Unavailable` while the daemon is not."""
