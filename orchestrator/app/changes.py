@@ -155,12 +155,14 @@ class ServiceChanges:
 
     def _around(self, numbers: Mapping[str, int] | None = None) -> present.Surroundings:
         loop = self._parts.loop
+        clock = self._parts.clock
         return present.Surroundings(
-            now=self._parts.clock.now(),
+            now=clock.now(),
             gateway_url=self._parts.gateway_url,
             engine_down="" if self._facts.observed_ok else loop.seen.engine_error,
             gateway_down=loop.seen.gateway_error,
             gateway_problems=loop.gateway_problems,
+            clock_moved=clock.wall() - clock.now(),
             numbers=numbers or {},
             traffic=self._facts.traffic,
             pending={p.before.id: summary(p) for p in self._parts.reader.pending if p.before is not None},

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from orchestrator.actions import ActionFailed
 from orchestrator.core.capacity import Ledger
+from orchestrator.core.causes import hint_of
 from orchestrator.core.errors import InvalidInput, OrchestratorError, RuntimeFailure
-from orchestrator.core.explain import FAILURE_HINTS
 from orchestrator.core.health import fold, gap
 from orchestrator.core.loading import deployment_from_mapping
 from orchestrator.core.ports import Clock, PullProgress, Runtime
@@ -126,7 +126,7 @@ class Tries:
             await self._probe(unit, spec, tell)
         except OrchestratorError as error:
             tail = error.tail if isinstance(error, ActionFailed) else await self._launcher.log_tail(unit, spec.routing)
-            hint = error.hint or FAILURE_HINTS.get(error.code, "")
+            hint = error.hint or hint_of(error.code)
             text = self._launcher.masked(spec.routing, error.message)
             return text, {"code": error.code, "hint": hint, "log_tail": list(tail)}
         return None

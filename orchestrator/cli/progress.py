@@ -10,29 +10,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.output import COLOURS, age, one_line
+from orchestrator.core.causes import HOPELESS
 from orchestrator.core.state import RoutingStatus, ServiceStatus
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
     from orchestrator.core.views import CauseView, ExplainView, RoutingView, ServiceView
-
-HOPELESS = frozenset(
-    {
-        "no_image",
-        "image_missing",
-        "image_denied",
-        "no_capacity",
-        "unsupported",
-        "mount_refused",
-        "command_not_found",
-        "exec_format",
-        "permission",
-        "no_shell",
-        "crash_loop",
-    }
-)
-"""Causes that time does not mend: a service with one of them is not waited for."""
 
 TRIES = 3
 """Failed starts in sight after which a service is not waited for, whatever the cause."""

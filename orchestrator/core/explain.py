@@ -1,6 +1,7 @@
 """Why is a service not HEALTHY? The chain of causes, outermost first, in words, each with what to do about it.
 
-Last of the pure steps: reads what planner, probes and adapters left behind and decides nothing. Codes are stable.
+Last of the pure steps: reads what planner, probes and adapters left behind and decides nothing. Codes are stable; each
+has its row in `core.causes` or `core.symptoms`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core import backoff
+from orchestrator.core.causes import hint_of
 from orchestrator.core.rollout_words import rejected_hint, rejected_line, rollout_line
 from orchestrator.core.routes import Traffic
 from orchestrator.core.spec import ServiceSpec
@@ -21,28 +23,8 @@ RECENT = 600.0
 """Seconds for which the end of a routing that had been HEALTHY is still a cause."""
 MOST = 20
 """Causes that are told."""
-
-FAILURE_HINTS: Mapping[str, str] = {
-    "no_image": "set deployment.image in the definition, or image under [defaults] in config.toml",
-    "image_missing": "check its name; load it onto this host, or let [docker] pull fetch it",
-    "image_denied": "log this host in to the registry (docker login), or list the image under [docker] allowed_images",
-    "action_failed": "mend that action; `orchestrator validate --try FOLDER` runs it alone and shows what it prints",
-    "action_timeout": "raise the action's `timeout`, or find out what it waits for",
-    "command_not_found": "the image has no such command: check start_command and PATH, or use another image",
-    "exec_format": "the file was built for another kind of processor, or is a script without #! line",
-    "permission": "the start command is not executable, or deployment.user may not read it",
-    "no_shell": "the image has no shell: give start_command as a list, and leave out run_command",
-    "port_taken": "another program holds that port on this host: end it, or choose another",
-    "mount_refused": "list the host's folder under [docker] allowed_mounts in config.toml",
-    "start_timeout": "raise deployment.start_timeout if loading only is slow; else see the log",
-    "unhealthy": "see the log around that time; if it would recover, raise deployment.unhealthy_timeout",
-    "engine_lost": "it is started again by itself as soon as the engine answers",
-    "engine_unavailable": "start the container engine; `orchestrator doctor` shows what it lacks",
-    "removed": "it is replaced; to end a service use `orchestrator rm` or `scale … 0`",
-    "stopped": "it is replaced; to end a service use `orchestrator rm` or `scale … 0`",
-    "interrupted": "it is started again by itself",
-}
-"""What to do about a failure that carries no hint of its own."""
+CLOCK_TOLERANCE = 60.0
+"""Seconds by which the system's clock may be off before it is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +51,8 @@ class ExplainFacts:
     gateway_down: str = ""
     gateway_problem: str = ""
     """What the gateway could not grant this service (`Published.problems`)."""
+    clock_moved: float = 0.0
+    """Seconds by which the system's clock is ahead of the daemon's steady one."""
     log_tails: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Routing id to the last lines of its log, for those that run."""
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
@@ -96,17 +80,19 @@ def explain(facts: ExplainFacts) -> tuple[Cause, ...]:
 
 def _removing(facts: ExplainFacts) -> Cause:
     left = len([r for r in facts.routings if r.failure is None])
-    return Cause("removed", f"the service was removed; {_count(left, 'routing')} still to end")
+    hint = f"`orchestrator ps {facts.service.name}` shows what still ends"
+    return Cause("removed", f"the service was removed; {_count(left, 'routing')} still to end", hint)
 
 
 def _definition(facts: ExplainFacts) -> Iterator[Cause]:
     service = facts.service
     if service.held:
-        hint = "bring the folder back (is its disk mounted?), or let the service go: `orchestrator confirm-removal`"
-        yield Cause("removal_held", f"its model folder is gone and its removal is held: {service.held}", hint)
+        text = f"its model folder is gone and its removal is held: {service.held}"
+        yield Cause("removal_held", text, hint_of("removal_held"))
     elif service.vanished_since is not None:
         gone = _seconds(facts.now - service.vanished_since)
-        yield Cause("folder_vanished", f"{service.folder} has no definition any more since {gone}", "bring it back")
+        text = f"{service.folder} has no definition any more since {gone}"
+        yield Cause("folder_vanished", text, hint_of("folder_vanished"))
     live = any(is_live(r) for r in facts.routings)
     kept = "; the last good revision keeps running" if live else ""
     for problem in service.problems:
@@ -116,15 +102,21 @@ def _definition(facts: ExplainFacts) -> Iterator[Cause]:
 
 
 def _surroundings(facts: ExplainFacts) -> Iterator[Cause]:
-    if facts.engine_down:
-        hint = "start the container engine; routings that run go on; `orchestrator doctor` shows what it lacks"
-        yield Cause("engine_down", f"the container engine does not answer: {facts.engine_down}", hint)
-    if facts.gateway_down:
-        hint = "it is started again by itself; `orchestrator doctor` shows what keeps it down"
-        yield Cause("gateway_down", f"the gateway is down, nothing is served: {facts.gateway_down}", hint)
-    if facts.gateway_problem:
-        hint = "free the port or name, or choose another under deployment.endpoint"
-        yield Cause("endpoint_taken", f"the gateway cannot grant its endpoint: {facts.gateway_problem}", hint)
+    found = {
+        "engine_down": facts.engine_down and f"the container engine does not answer: {facts.engine_down}",
+        "gateway_down": facts.gateway_down and f"the gateway is down, nothing is served: {facts.gateway_down}",
+        "endpoint_taken": facts.gateway_problem and f"the gateway cannot grant its endpoint: {facts.gateway_problem}",
+        "clock_moved": _clock(facts.clock_moved),
+    }
+    yield from (Cause(code, text, hint_of(code)) for code, text in found.items() if text)
+
+
+def _clock(moved: float) -> str:
+    """Empty: it goes as the daemon's does."""
+    if abs(moved) < CLOCK_TOLERANCE:
+        return ""
+    where = "ahead" if moved > 0 else "back"
+    return f"the system's clock is {_seconds(abs(moved))} {where} of what the daemon began with"
 
 
 def _stopped(service: Service) -> Cause:
@@ -136,9 +128,7 @@ def _stopped(service: Service) -> Cause:
 
 
 def _pending() -> Cause:
-    return Cause(
-        "pending", "nothing has been tried yet", "it is looked at within seconds; `orchestrator events -f` shows it"
-    )
+    return Cause("pending", "nothing has been tried yet", hint_of("pending"))
 
 
 def _older(facts: ExplainFacts) -> int:
@@ -215,7 +205,7 @@ def _since(routing: Routing) -> float:
 
 
 def _failed(failure: Failure, routing: Routing, facts: ExplainFacts) -> Iterator[Cause]:
-    code, hint = failure.code, failure.hint or FAILURE_HINTS.get(failure.code, "")
+    code, hint = failure.code, failure.hint or hint_of(failure.code)
     if code == "exited":
         code, meaning = exit_meaning(failure.exit_code)
         hint = failure.hint or meaning
@@ -242,20 +232,19 @@ def _unready(routing: Routing, facts: ExplainFacts) -> Iterator[Cause]:
         yield Cause(
             "engine_lost",
             "it ended unseen: the container engine, or the daemon, was away",
-            FAILURE_HINTS["engine_lost"],
+            hint_of("engine_lost"),
             routing.id,
         )
     elif routing.unit_created_at is None:
         since = _seconds(now - routing.created_at)
-        yield Cause(
-            "creating", f"it is being created (with Docker its image comes first), since {since}", "", routing.id
-        )
+        text = f"it is being created (with Docker its image comes first), since {since}"
+        yield Cause("creating", text, hint_of("creating"), routing.id)
     elif routing.started_at is None:
         since = _seconds(now - routing.unit_created_at)
         hint = f"`orchestrator events -f` shows each action; `orchestrator logs {routing.id}` what they echo"
         yield Cause("preparing", f"its pre-start actions run, since {since}", hint, routing.id)
     elif seen is not None and seen.state == "paused":
-        yield Cause("paused", "its container is paused", "resume it with the engine's `unpause`", routing.id)
+        yield Cause("paused", "its container is paused", hint_of("paused"), routing.id)
     elif seen is not None and seen.state == "exited":
         code, hint = exit_meaning(seen.exit_code)
         yield Cause(code, f"it ended with exit code {seen.exit_code}", hint, routing.id)
@@ -265,12 +254,9 @@ def _unready(routing: Routing, facts: ExplainFacts) -> Iterator[Cause]:
 
 def _waiting(routing: Routing) -> Cause:
     text = routing.cause or "it waits to be started"
-    if text.startswith("no capacity"):
-        hint = "stop or shrink something, ask for less, or declare more under [resource_groups] in config.toml"
-        return Cause("no_capacity", text, hint, routing.id)
-    if text.startswith("no image"):
-        return Cause("no_image", text, FAILURE_HINTS["no_image"], routing.id)
-    return Cause("waiting", text, "", routing.id)
+    codes = {"no capacity": "no_capacity", "no image": "no_image"}
+    code = next((code for words, code in codes.items() if text.startswith(words)), "waiting")
+    return Cause(code, text, hint_of(code), routing.id)
 
 
 def _unhealthy(routing: Routing, facts: ExplainFacts) -> Iterator[Cause]:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from orchestrator.core.listening import Listener
 from orchestrator.core.routes import RouteTable, Traffic
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Group, Observed, Reservation, UnitKind
@@ -174,6 +175,10 @@ class Runtime(Protocol):
     async def owns_listener(self, unit_id: str, port: int) -> bool:
         """Whether what listens on `port` at the unit's address is the unit's own. Always true where units have
         addresses of their own; not cheap where not: ask when a unit first passes, not at each probe."""
+
+    async def listeners(self, unit_id: str) -> Sequence[Listener] | None:
+        """What the unit's own processes listen on; None: it cannot be seen from here. No cheaper than
+        `owns_listener`."""
 
     async def clear(self) -> None:
         """Remove what the installation has besides its units (its network): nothing of it is to stay."""

@@ -38,6 +38,8 @@ class Surroundings:
     gateway_down: str = ""
     gateway_problems: Mapping[str, str] = field(default_factory=dict)
     """Service name to what the gateway could not grant."""
+    clock_moved: float = 0.0
+    """Seconds by which the system's clock is ahead of the daemon's."""
     numbers: Mapping[str, int] = field(default_factory=dict)
     """Revision hash to its number, where known."""
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
@@ -185,6 +187,7 @@ def causes_of(
         engine_down=around.engine_down,
         gateway_down=around.gateway_down,
         gateway_problem=around.gateway_problems.get(service.name, ""),
+        clock_moved=around.clock_moved,
         log_tails=log_tails or {},
         traffic=around.traffic,
     )

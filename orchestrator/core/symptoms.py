@@ -1,4 +1,7 @@
-"""Known sights and what they mean: lines of logs, words of probes, exit codes. Tables; `core.explain` reads them."""
+"""Known sights and what they mean: lines of logs, words of probes, exit codes. Tables; `core.explain` reads them.
+
+The causes that the product itself tells of are in `core.causes`.
+"""
 
 from __future__ import annotations
 
@@ -31,15 +34,31 @@ def _symptom(code: str, pattern: str, message: str, hint: str) -> Symptom:
 LOG_SYMPTOMS = (
     _symptom(
         "log_cuda_out_of_memory",
-        r"CUDA out of memory|CUDA error: out of memory|OutOfMemoryError: CUDA|cudaErrorMemoryAllocation",
+        r"(?:CUDA|HIP) (?:error: )?out of memory|OutOfMemoryError: CUDA|cudaErrorMemoryAllocation|cudaMalloc failed"
+        r"|CUBLAS_STATUS_ALLOC_FAILED|No available memory for the cache blocks",
         "the accelerator has no memory left",
         "use a smaller model, batch or context (vLLM: --gpu-memory-utilization, --max-model-len), or more cuda.device",
     ),
     _symptom(
+        "log_driver_too_old",
+        r"driver version is insufficient|NVIDIA driver on your system is too old|Driver/library version mismatch"
+        r"|unsatisfied condition: cuda",
+        "the host's NVIDIA driver does not fit the CUDA of the image",
+        "update the host's driver (after an update restart the host), or use an image with an older CUDA",
+    ),
+    _symptom(
         "log_no_accelerator",
-        r"No CUDA GPUs are available|Found no NVIDIA driver|no CUDA-capable device|libcuda\.so\.1",
-        "the server finds no accelerator",
+        r"No CUDA GPUs are available|Found no NVIDIA driver|no CUDA-capable device|libcuda\.so\.1"
+        r"|NVML: Driver Not Loaded|couldn't communicate with the NVIDIA driver",
+        "the server finds no accelerator, or no driver for it",
         "ask for one with deployment.resources: {{cuda.device: 1}}; `orchestrator doctor` shows what the host has",
+    ),
+    _symptom(
+        "log_toolkit_missing",
+        r"nvcc[^\n]{0,40}not found|CUDA_HOME environment variable is not set|lib(?:cudart|cublas|cudnn)\S{0,40}\.so"
+        r"\S{0,20}: cannot open",
+        "the CUDA toolkit or one of its libraries is missing",
+        "use an image that has it (a CUDA `runtime` or, to compile at the start, `devel` image)",
     ),
     _symptom(
         "log_shared_memory",
@@ -79,15 +98,29 @@ LOG_SYMPTOMS = (
     ),
     _symptom(
         "log_model_download",
-        r"GatedRepoError|gated repo|40[13] Client Error|huggingface\.co.{0,200}\b40[13]\b",
+        r"GatedRepoError|gated repo|40[13] Client Error|HTTP Error 40[13]|returned error: 40[13]"
+        r"|huggingface\.co.{0,200}\b40[13]\b",
         "the model's download was refused: it needs a token, or its licence accepted",
         "put the token among the secrets, name it under deployment.secrets (HF_TOKEN), accept the model's licence",
     ),
     _symptom(
         "log_no_network",
-        r"Temporary failure in name resolution|Name or service not known|Network is unreachable|Max retries exceeded",
+        r"Temporary failure in name resolution|Name or service not known|Network is unreachable|Max retries exceeded"
+        r"|Could not resolve host|No route to host",
         "the server could not reach the network",
         "check the host's DNS and proxy, or put the files into the model folder",
+    ),
+    _symptom(
+        "log_clock",
+        r"certificate is not yet valid|token is not yet valid|clock skew|RequestTimeTooSkewed",
+        "a peer and this machine do not agree on the time",
+        "set the host's clock, and keep it right by NTP (`timedatectl`)",
+    ),
+    _symptom(
+        "log_bad_arguments",
+        r"unrecognized arguments?: ?(.{0,200})|the following arguments are required|unknown (?:flag|option)\b",
+        "the server does not understand its arguments: {0}",
+        "compare start_command with what this version of the server takes (its --help)",
     ),
     _symptom(
         "log_permission",
@@ -115,6 +148,24 @@ PROBE_SYMPTOMS = (
         r"unreachable|no route to host",
         "the routing's address cannot be reached",
         "`orchestrator doctor` shows the network of the container engine",
+    ),
+    _symptom(
+        "health_loopback",
+        r"it listens on (.+) only",
+        "the server listens on {0} only, where nobody reaches it",
+        "bind 0.0.0.0: give the server --host 0.0.0.0, or whatever its option is called",
+    ),
+    _symptom(
+        "health_other_port",
+        r"it listens on (.+), not on port",
+        "the server listens on another port than the one that is asked: {0}",
+        "let it listen on {{port}} or set service.port; an inner port may come first while a server still loads",
+    ),
+    _symptom(
+        "health_not_listening",
+        r"it listens on no port yet",
+        "the server listens on no port at all",
+        "it still loads (raise deployment.start_timeout if that only is slow), or hangs: see its log",
     ),
     _symptom(
         "health_refused",

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from orchestrator.core.errors import NotFound, RuntimeFailure, Unavailable
+from orchestrator.core.listening import Listener
 from orchestrator.core.paths import HOME
 from orchestrator.core.ports import Clock, Command, CommandResult, Created, LogLine, PullProgress, RuntimeInfo, Unit
 from orchestrator.core.state import Observed
@@ -109,6 +110,11 @@ class MemoryRuntime:
     async def owns_listener(self, unit_id: str, port: int) -> bool:  # noqa: ARG002
         self._member(unit_id)
         return True
+
+    async def listeners(self, unit_id: str) -> Sequence[Listener] | None:
+        self._reach()
+        self._member(unit_id)
+        return None
 
     async def logs(
         self, unit_id: str, *, follow: bool = False, tail: int | None = None, since: float | None = None

@@ -15,13 +15,19 @@ import structlog
 from orchestrator.core.definition import HealthCheck
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.health import ProbeResult, fold, gap
+from orchestrator.core.listening import misplaced
 from orchestrator.core.ports import Clock, Runtime
 from orchestrator.core.state import ProbeState
+from orchestrator.core.symptoms import probe_symptom
 
 LOG = structlog.get_logger("orchestrator")
 CONNECT_TIMEOUT = 5.0
 HANG_UP = 0.05
 """Seconds in which a proxy in front of nothing (docker-proxy) hangs up after it accepted."""
+LOOK_AFTER = 3.0
+"""Seconds after its start from which a routing that refuses is looked at: where does it listen instead?"""
+LONGEST_LOOK = 60.0
+"""Seconds from one such look to the next, at most: it takes a walk through the machine's processes."""
 JITTER = 0.1
 """Part of the interval by which a probe may come early, so that routings do not probe in step."""
 
@@ -44,6 +50,9 @@ class Prober:
         self._report = report
         self._tasks: dict[str, tuple[Target, asyncio.Task[None]]] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._looking = asyncio.Semaphore(1)
+        self._looks: dict[str, tuple[float, str]] = {}
+        """By routing: when to look again where it listens, and what was wrong with it."""
 
     def sync(self, targets: Mapping[str, tuple[Target, ProbeState]]) -> None:
         """Probe these from now on, and no others."""
@@ -53,6 +62,7 @@ class Prober:
             if routing not in self._tasks and gap(state, target.check, target.started_at, 0.0) is not None:
                 task = asyncio.create_task(self._probe_on(target, state), name=f"probe:{routing}")
                 self._tasks[routing] = (target, task)
+        self._looks = {routing: look for routing, look in self._looks.items() if routing in self._tasks}
 
     async def close(self) -> None:
         tasks = [task for _, task in self._tasks.values()]
@@ -82,12 +92,33 @@ class Prober:
                 message = await _connect(target.host, target.port)
             if not message and owned and not await self._runtime.owns_listener(target.routing, target.port):
                 message = f"port {target.port} is held by a process that is not the routing's"
+            if owned and _is_refused(message):
+                message += await self._elsewhere(target)
         except OrchestratorError as error:
             message = error.message
         except Exception as error:  # its task would end, and the routing keep for ever the state that it has
             LOG.exception("probe.broke", routing=target.routing)
             message = f"cannot be probed: {type(error).__name__}: {error}"
         return ProbeResult(not message, self._clock.now(), message or "passed")
+
+    async def _elsewhere(self, target: Target) -> str:
+        """Where it listens instead, to be added to the message; empty: not known, or too early to say."""
+        now = self._clock.now()
+        age = now - target.started_at
+        look_at, said = self._looks.get(target.routing, (target.started_at + LOOK_AFTER, ""))
+        if now >= look_at:
+            wrong = await self._misplaced(target)
+            said = f"; {wrong}" if wrong else ""
+            self._looks[target.routing] = (now + min(max(LOOK_AFTER, age), LONGEST_LOOK), said)
+        return said
+
+    async def _misplaced(self, target: Target) -> str:
+        try:
+            async with self._looking:
+                found = await self._runtime.listeners(target.routing)
+        except OrchestratorError:  # that it was refused is known all the same
+            return ""
+        return misplaced(found, target.host, target.port) if found is not None else ""
 
     async def _fetch(self, target: Target, check: HealthCheck) -> str:
         """Why the check does not pass; empty: it does. Only the status is read."""
@@ -128,6 +159,11 @@ class Prober:
 def _reason(error: OSError) -> str:
     """In the system's words; asyncio has its own for a connection that fails."""
     return os.strerror(error.errno) if error.errno else str(error)
+
+
+def _is_refused(message: str) -> bool:
+    sight = probe_symptom(message)
+    return sight is not None and sight.code == "health_refused"
 
 
 async def _connect(host: str, port: int) -> str:

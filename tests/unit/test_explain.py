@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.core.causes import CAUSES, HOPELESS, all_causes, hint_of
 from orchestrator.core.definition import Update
-from orchestrator.core.explain import FAILURE_HINTS, MOST, Cause, ExplainFacts, explain
+from orchestrator.core.explain import MOST, Cause, ExplainFacts, explain
+from orchestrator.core.listening import Listener, misplaced, sockets
 from orchestrator.core.problems import Problem
 from orchestrator.core.rollout_words import rollout_line
 from orchestrator.core.routes import Traffic
@@ -27,9 +32,11 @@ from orchestrator.core.state import (
     Service,
 )
 from orchestrator.core.status import service_status
-from orchestrator.core.symptoms import exit_meaning, log_symptom, probe_symptom
+from orchestrator.core.symptoms import EXITS, exit_meaning, log_symptom, probe_symptom
 from orchestrator.core.table import is_holding
+from orchestrator.runtimes.docker.errors import RULES
 
+ROOT = Path(__file__).parents[2]
 NOW = 1000.0
 SPEC = RoutingSpec(
     model_name="m",
@@ -97,6 +104,9 @@ CHAINS: dict[str, tuple[tuple[Cause, ...], list[str], str]] = {
     "vanished": (told(service(vanished_since=998.0), HEALTHY), ["folder_vanished"], "since 2 s"),
     "engine down": (told(service(), engine_down="no answer"), ["engine_down"], "no answer"),
     "gateway down": (told(service(), HEALTHY, gateway_down="exited"), ["gateway_down"], "exited"),
+    "clock set ahead": (told(service(), HEALTHY, clock_moved=7300.0), ["clock_moved"], "is 2 h ahead"),
+    "clock set back": (told(service(), HEALTHY, clock_moved=-61.0), ["clock_moved"], "is 61 s back"),
+    "clock that drifts": (told(service(), HEALTHY, clock_moved=-59.0), [], ""),
     "port taken": (told(service(), HEALTHY, gateway_problem="port 80: nginx"), ["endpoint_taken"], "port 80: nginx"),
     "pending": (told(service()), ["pending"], ""),
     "no capacity": (
@@ -106,6 +116,7 @@ CHAINS: dict[str, tuple[tuple[Cause, ...], list[str], str]] = {
     ),
     "no image": (told(service(), routing(reservation=None, cause="no image")), ["no_image"], "no image"),
     "creating": (told(service(), routing(unit_created_at=None, started_at=None)), ["creating"], "since 50 s"),
+    "waits": (told(service(), routing(reservation=None)), ["waiting"], "waits to be started"),
     "preparing": (told(service(), routing(started_at=None)), ["preparing"], "since 45 s"),
     "loading": (told(service(), routing()), ["loading"], "started 40 s ago"),
     "refused": (told(service(), routing(probe=LOADING)), ["loading", "health_refused"], "connection refused"),
@@ -202,13 +213,39 @@ def test_chain(causes: tuple[Cause, ...], codes: list[str], words: str) -> None:
     assert words in " ".join(f"{cause.message} {cause.hint}" for cause in causes)
 
 
-SELF_EVIDENT = {"removed", "creating", "brand_new"}
-
-
-def test_every_cause_has_a_hint_but_those_that_only_wait() -> None:
+def test_every_cause_has_a_hint_and_a_row_in_the_table() -> None:
     causes = [cause for chain, _, _ in CHAINS.values() for cause in chain]
-    assert {cause.code for cause in causes if not cause.hint} <= SELF_EVIDENT
-    assert all(FAILURE_HINTS.values())
+    rows = {code: hint for code, _, hint, _ in all_causes()}
+    assert {cause.code for cause in causes if not cause.hint} == {"brand_new"}
+    assert {cause.code for cause in causes} - {"brand_new"} <= set(rows)
+    assert all(rows.values())
+    assert hint_of("brand_new") == ""
+    assert set(rows) >= HOPELESS
+
+
+RAISED = re.compile(
+    r"""(?:code=|Failure\(|Cause\(|RuntimeFailure\()\s*"([a-z_]+)"|^\s+errno\.\w+: \("([a-z_]+)\"""", re.MULTILINE
+)
+
+
+def test_every_code_that_is_raised_has_a_row() -> None:
+    folders = ("core", "runtimes", "executor", "actions", "scheduler")
+    texts = [path.read_text("utf-8") for folder in folders for path in (ROOT / "orchestrator" / folder).rglob("*.py")]
+    raised = {one or other for text in texts for one, other in RAISED.findall(text)}
+    raised |= {code for _, code, _ in RULES} | {code for code, _ in EXITS.values()}
+    assert len(raised) > 40
+    assert raised <= set(CAUSES)
+
+
+def test_the_table_of_causes_in_the_document_is_that_of_the_code() -> None:
+    """One row a cause, in the code's order; `no` where waiting is useless."""
+    text = (ROOT / "docs/operations.md").read_text("utf-8").partition("## Causes")[2].partition("\n## ")[0]
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    wanted = [
+        f"| `{code}` | {meaning} | {hint} | {'no' if hopeless else ''} |"
+        for code, meaning, hint, hopeless in all_causes()
+    ]
+    assert rows == [row.replace("  |", " |") for row in wanted], "\n".join(wanted)
 
 
 def test_a_failure_carries_its_routing_and_log_tail() -> None:
@@ -364,6 +401,14 @@ def test_the_end_of_what_failed_is_told_after_it_was_rolled_back() -> None:
 LOGS = {
     "torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to": "log_cuda_out_of_memory",
     "RuntimeError: No CUDA GPUs are available": "log_no_accelerator",
+    "llama.cpp: cudaMalloc failed: out of memory": "log_cuda_out_of_memory",
+    "ValueError: No available memory for the cache blocks.": "log_cuda_out_of_memory",
+    "CUDA driver version is insufficient for CUDA runtime version": "log_driver_too_old",
+    "Failed to initialize NVML: Driver/library version mismatch": "log_driver_too_old",
+    "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.": "log_no_accelerator",
+    "OSError: CUDA_HOME environment variable is not set.": "log_toolkit_missing",
+    "/bin/sh: 1: nvcc: not found": "log_toolkit_missing",
+    "ImportError: libcudart.so.12: cannot open shared object file": "log_toolkit_missing",
     "OSError: [Errno 28] No space left on device: '/dev/shm/x'": "log_shared_memory",
     "OSError: [Errno 28] No space left on device": "log_no_space",
     "MemoryError": "log_host_memory",
@@ -372,6 +417,10 @@ LOGS = {
     "KeyError: 'HF_TOKEN'": "log_environ_missing",
     "OSError: [Errno 98] Address already in use": "log_address_in_use",
     "GatedRepoError: 403 Client Error.": "log_model_download",
+    "urllib.error.HTTPError: HTTP Error 401: Unauthorized": "log_model_download",
+    "curl: (6) Could not resolve host: models.example": "log_no_network",
+    "ssl.SSLCertVerificationError: certificate verify failed: certificate is not yet valid": "log_clock",
+    "serve.py: error: unrecognized arguments: --max-len 9": "log_bad_arguments",
     "socket.gaierror: [Errno -3] Temporary failure in name resolution": "log_no_network",
     "PermissionError: [Errno 13] Permission denied: '/models/x'": "log_permission",
     "FileNotFoundError: [Errno 2] No such file or directory: '/models/x'": "log_file_missing",
@@ -402,6 +451,9 @@ def test_symptoms_name_what_they_found() -> None:
 
 PROBES = {
     "GET /health on port 8000 failed: Connection refused": "health_refused",
+    "GET / on port 8000 failed: Connection refused; it listens on 127.0.0.1:8000 only": "health_loopback",
+    "GET / on port 8000 failed: Connection refused; it listens on [::]:9, not on port 8000": "health_other_port",
+    "port 8000 does not accept connections: refused; it listens on no port yet": "health_not_listening",
     "port 8000 does not accept connections within 3 s": "health_refused",
     "port 8000 does not accept connections: No route to host": "health_unreachable",
     "port 8000 accepts and hangs up at once": "health_closed",
@@ -423,6 +475,45 @@ PROBES = {
 def test_probe_symptoms(message: str, code: str | None) -> None:
     sight = probe_symptom(message)
     assert (sight.code if sight else None) == code
+
+
+TABLE = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 7001 1 0000000000000000 100
+   1: 0B00007F:A001 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 7002 1 0000000000000000 100
+   2: 0100007F:1F90 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 7003 1 0000000000000000 20
+"""
+TABLE6 = """  sl  local_address                         remote_address
+   0: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 0:0 0:0 0 0 0 81
+   1: 0000000000000000FFFF00000100007F:0051 00000000000000000000000000000000:0000 0A 0:0 0:0 0 0 0 82
+"""
+
+
+@pytest.mark.skipif(sys.byteorder == "big", reason="the tables above are of a little-endian machine")
+def test_the_kernels_tables_are_read() -> None:
+    assert list(sockets(TABLE)) == [Listener("127.0.0.1", 8080, "7001"), Listener("127.0.0.11", 40961, "7002")]
+    assert [(one.address, one.port) for one in sockets(TABLE6)] == [("::", 80), ("127.0.0.1", 81)]
+    assert list(sockets("")) == []
+
+
+PLACES: dict[str, tuple[list[tuple[str, int]], str]] = {
+    "there": ([("10.0.0.2", 8000)], ""),
+    "everywhere": ([("0.0.0.0", 8000), ("127.0.0.1", 9)], ""),
+    "everywhere, IPv6": ([("::", 8000)], ""),
+    "loopback": ([("127.0.0.1", 8000), ("0.0.0.0", 9)], "it listens on 127.0.0.1:8000 only"),
+    "both loopbacks": ([("::1", 8000), ("127.0.0.1", 8000)], "it listens on 127.0.0.1:8000, [::1]:8000 only"),
+    "other port": ([("::", 9000)], "it listens on [::]:9000, not on port 8000"),
+    "nowhere": ([], "it listens on no port yet"),
+    "many": (
+        [("0.0.0.0", port) for port in range(1, 7)],
+        "it listens on 0.0.0.0:1, 0.0.0.0:2, 0.0.0.0:3, 0.0.0.0:4 and 2 more, not on port 8000",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_where_it_listens_instead(name: str) -> None:
+    places, said = PLACES[name]
+    assert misplaced([Listener(*place) for place in places], "10.0.0.2", 8000) == said
 
 
 def test_exit_codes_of_local_processes_are_signals() -> None:

@@ -12,9 +12,10 @@ from typing import Any
 import docker
 
 from orchestrator.core.errors import NotFound, RuntimeFailure, Unavailable
+from orchestrator.core.listening import Listener
 from orchestrator.core.ports import Command, Created, LogLine, PullProgress, RuntimeInfo, Unit
 from orchestrator.core.state import Group, Observed
-from orchestrator.runtimes.docker import ending, gate, images, logs, network, observe, options, preparing
+from orchestrator.runtimes.docker import ending, gate, images, listening, logs, network, observe, options, preparing
 from orchestrator.runtimes.docker.client import Body, Engine, events, opened
 from orchestrator.runtimes.docker.options import Place
 from orchestrator.runtimes.docker.prepared import Prepared
@@ -67,6 +68,10 @@ class DockerRuntime:
 
     async def owns_listener(self, unit_id: str, port: int) -> bool:  # noqa: ARG002
         return True
+
+    async def listeners(self, unit_id: str) -> Sequence[Listener] | None:
+        container, doing = await self._container(unit_id), "look for what a container listens on"
+        return await self._engine.call(doing, lambda api: listening.listeners(api, container), limit=LOOK_LIMIT)
 
     async def events(self) -> AsyncIterator[str]:
         filters = {**observe.ours(self._installation), "type": ["container"], "event": list(EVENTS)}

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from orchestrator.core.listening import Listener, sockets
 from orchestrator.runtimes.process.supervisor import all_pids, descendants, identity, send, stat_fields
 
 MARKER = "ORCHESTRATOR_UNIT"
 """Environment variable that every process of a routing has; its value is the routing's folder."""
-
-_LISTEN = "0A"
 
 
 def alive(who: Mapping[str, Any] | None) -> bool:
@@ -60,32 +60,41 @@ def end_all(folder: Path, recorded: Mapping[str, Any], limit: float = 5.0) -> bo
 
 def listens(pids: set[int], port: int) -> bool:
     """Whether one of `pids` holds a TCP socket that listens on `port`. One whose files are hidden counts as holder."""
-    sockets = _listening(port)
-    return bool(sockets) and any(_holds(pid, sockets) for pid in pids)
+    wanted = {_link(one) for one in _listeners() if one.port == port}
+    return bool(wanted) and any(_holds(pid, wanted) for pid in pids)
 
 
-def _listening(port: int) -> set[str]:
-    """`socket:[INODE]` of every socket that listens on `port`, IPv4 and IPv6."""
-    suffix = f":{port:04X}"
-    found = set()
+def listening(pids: set[int]) -> list[Listener]:
+    """What `pids` listen on, as far as their files may be seen."""
+    held = {target for pid in pids for target in _open_files(pid) or ()}
+    return [one for one in _listeners() if _link(one) in held]
+
+
+def _listeners() -> Iterator[Listener]:
+    """Every socket of this machine that accepts connections, IPv4 and IPv6."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            rows = Path(table).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        columns = (row.split() for row in rows if suffix in row)
-        found |= {f"socket:[{c[9]}]" for c in columns if c[1].endswith(suffix) and c[3] == _LISTEN}
-    return found
+        with suppress(OSError):
+            yield from sockets(Path(table).read_text())
 
 
-def _holds(pid: int, sockets: set[str]) -> bool:
+def _link(listener: Listener) -> str:
+    return f"socket:[{listener.inode}]"
+
+
+def _holds(pid: int, wanted: set[str]) -> bool:
+    files = _open_files(pid)
+    return files is None or not wanted.isdisjoint(files)
+
+
+def _open_files(pid: int) -> list[str] | None:
+    """What its file descriptors lead to; None: they are hidden from us."""
     folder = f"/proc/{pid}/fd"
     try:
-        return any(_target(f"{folder}/{fd}") in sockets for fd in os.listdir(folder))  # noqa: PTH208
+        return [_target(f"{folder}/{fd}") for fd in os.listdir(folder)]  # noqa: PTH208
     except PermissionError:
-        return True
+        return None
     except OSError:
-        return False
+        return []
 
 
 def _target(link: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from orchestrator.core.errors import NotFound, RuntimeFailure, Unavailable
+from orchestrator.core.listening import Listener
 from orchestrator.core.paths import host_paths, to_host
 from orchestrator.core.port_use import uses_port
 from orchestrator.core.ports import Command, Created, LogLine, PullProgress, RuntimeInfo, Unit
@@ -26,7 +27,7 @@ from orchestrator.runtimes.process.environment import command_argv, environment,
 from orchestrator.runtimes.process.failures import on_disk
 from orchestrator.runtimes.process.free_port import free_port, is_taken
 from orchestrator.runtimes.process.logfile import LogCursor
-from orchestrator.runtimes.process.processes import end_all, listens, members
+from orchestrator.runtimes.process.processes import end_all, listening, listens, members
 from orchestrator.runtimes.process.sandbox import LocalSandbox
 from orchestrator.runtimes.process.starting import spawn
 from orchestrator.runtimes.process.units import Record, UnitFolder, all_folders, folder_of, make, sweep, unmake
@@ -181,6 +182,12 @@ class ProcessRuntime:
         folder = self._existing(unit_id)
         return await on_disk(
             f"look for the listener of {unit_id}", lambda: listens(members(folder.path, folder.recorded()), port)
+        )
+
+    async def listeners(self, unit_id: str) -> Sequence[Listener]:
+        folder = self._existing(unit_id)
+        return await on_disk(
+            f"look for what {unit_id} listens on", lambda: listening(members(folder.path, folder.recorded()))
         )
 
     async def logs(
