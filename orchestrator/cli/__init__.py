@@ -13,6 +13,7 @@ import typer
 
 from orchestrator.cli import (
     apply,
+    backup,
     completion,
     contexts,
     daemon,
@@ -67,6 +68,8 @@ VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
         ("confirm-removal", services.confirm_removal),
     ),
     "Keep": (
+        ("backup", backup.backup),
+        ("restore", backup.restore),
         ("completion", completion.completion),
         ("man", man.man),
     ),
