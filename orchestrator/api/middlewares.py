@@ -38,7 +38,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except web.HTTPMethodNotAllowed as error:
-        return problem_answer(problem(error, request), error.allowed_methods)
+        own = {r.method for r in request.app.router.routes() if r.resource and r.resource.canonical == request.path}
+        return problem_answer(problem(error, request), own or error.allowed_methods)
     except Exception as error:
         return problem_answer(problem(error, request))
 

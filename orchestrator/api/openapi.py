@@ -136,12 +136,12 @@ def _success(route: Route, refs: Refs) -> Json:
 
 
 def _content(media: str, route: Route, refs: Refs) -> Json:
-    """A stream is text to OpenAPI 3.1: what each of its items is, `x-item-schema` says."""
+    """OpenAPI 3.1 has no schema for a stream: what each of its items is, `x-item-schema` says."""
     if route.response is None:
         return {"schema": {"type": "string"}}
     one = refs[route.response, "serialization"]
     if media != JSON:
-        return {"schema": {"type": "string"}, "x-item-schema": one}
+        return {"x-item-schema": one}
     return {"schema": {"type": "array", "items": one} if route.many else one}
 
 

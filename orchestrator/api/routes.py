@@ -53,9 +53,10 @@ class OfService(Request):
 
 
 async def body(request: web.Request, model: type[Body]) -> Body:
-    """The request's JSON body. Raises `InvalidInput` naming every key that is wrong."""
+    """The request's JSON body; true is no number there, nor is text. Raises `InvalidInput` naming every key that is
+    wrong."""
     try:
-        return model.model_validate_json(await request.read())
+        return model.model_validate_json(await request.read(), strict=True)
     except ValidationError as error:
         raise _refusal("request", error) from None
 

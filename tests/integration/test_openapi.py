@@ -187,6 +187,7 @@ async def test_a_wrong_parameter_is_named(
         ("/v1/services", {"folder": "m", "count": -1, "cpu": "many"}, ["count", "cpu"]),
         ("/v1/services", {"folder": "m", "environ": {"KEY": 1}}, ["environ.KEY"]),
         ("/v1/services", {"folder": "m", "cuont": 1}, ["cuont"]),
+        ("/v1/services", {"folder": "m", "count": True, "public": 0}, ["count", "public"]),
         ("/v1/services", {"folder": "m", "x" * 1000: 1}, ["x" * 200]),
         ("/v1/services", {"folder": "m", "mounts": ["a", 1]}, ["mounts.1"]),
         ("/v1/tokens", {}, ["service"]),
@@ -211,9 +212,11 @@ async def test_the_fields_reach_the_users_of_the_client(url: str) -> None:
     assert [fault.field for fault in caught.value.faults] == ["limit"]
 
 
-async def test_a_method_that_a_path_lacks_says_which_it_has(raw: aiohttp.ClientSession) -> None:
-    async with raw.patch("/v1/services", headers=BEARER) as answer:
-        assert (answer.status, answer.headers["Allow"]) == (405, "GET, POST")
+@every_route
+async def test_a_method_that_a_path_lacks_says_which_it_has(route: Route, raw: aiohttp.ClientSession) -> None:
+    async with raw.request("TRACE", filled(route.path), headers=BEARER) as answer:
+        assert answer.status == 405
+        assert {one.lower() for one in answer.headers["Allow"].split(", ")} == set(DOCUMENT["paths"][route.path])
 
 
 # --- the client -----------------------------------------------------------------------------------------------------
