@@ -14,6 +14,7 @@ import typer
 from orchestrator.cli import (
     apply,
     backup,
+    bundle,
     completion,
     contexts,
     daemon,
@@ -70,6 +71,7 @@ VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
     "Keep": (
         ("backup", backup.backup),
         ("restore", backup.restore),
+        ("support-bundle", bundle.support_bundle),
         ("completion", completion.completion),
         ("man", man.man),
     ),
