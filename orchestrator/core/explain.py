@@ -207,7 +207,7 @@ def _since(routing: Routing) -> float:
 def _failed(failure: Failure, routing: Routing, facts: ExplainFacts) -> Iterator[Cause]:
     code, hint = failure.code, failure.hint or hint_of(failure.code)
     if code == "exited":
-        code, meaning = exit_meaning(failure.exit_code)
+        code, meaning = exit_meaning(failure.exit_code, failure.log_tail)
         hint = failure.hint or meaning
     elif code == "oom_killed":
         hint = failure.hint or _more_memory(facts.service)

@@ -223,6 +223,8 @@ EXITS: dict[int, tuple[str, str]] = {
     143: ("exited", "ended from outside (SIGTERM)"),
 }
 """Exit code to the cause's code and hint; 128 + n stands for signal n."""
+CANNOT_EXECUTE = 126
+WRONG_FORMAT = re.compile(r"exec format error|cannot execute binary file", re.IGNORECASE)
 
 
 def log_symptom(lines: Sequence[str]) -> Sight | None:
@@ -242,11 +244,14 @@ def probe_symptom(message: str) -> Sight | None:
     return None
 
 
-def exit_meaning(exit_code: int | None) -> tuple[str, str]:
-    """Code and hint for a start command that ended; local processes report signal n as -n."""
+def exit_meaning(exit_code: int | None, log_tail: Sequence[str] = ()) -> tuple[str, str]:
+    """Code and hint for a start command that ended; local processes report signal n as -n. Shells have one exit code
+    for all that cannot be executed: the log tells more."""
     status = 128 - exit_code if exit_code is not None and exit_code < 0 else exit_code
     if status is None:
         return "exited", "see the log"
+    if status == CANNOT_EXECUTE and any(WRONG_FORMAT.search(line) for line in log_tail):
+        return "exec_format", "the file was built for another kind of processor, or is a script without #! line"
     return EXITS.get(status, ("exited", "the server gave up by itself; the end of its log says why"))
 
 

@@ -145,6 +145,11 @@ CHAINS: dict[str, tuple[tuple[Cause, ...], list[str], str]] = {
     "exit 0": (told(service(), failed("exited", exit_code=0)), ["exited"], "a server must stay in the foreground"),
     "exit 127": (told(service(), failed("exited", exit_code=127)), ["command_not_found"], "start_command"),
     "exit 126": (told(service(), failed("exited", exit_code=126)), ["permission"], "chmod"),
+    "exit 126, of its format": (
+        told(service(), failed("exited", exit_code=126, log_tail=("sh: 1: exec: x: Exec format error",))),
+        ["exec_format"],
+        "another kind of processor",
+    ),
     "oom": (told(service(), failed("oom_killed", exit_code=137, oom=True)), ["oom_killed"], "now 512 MiB"),
     "action": (
         told(service(), failed("action_failed", "pre_start_actions[2]", log_tail=("E: No space left on device",))),

@@ -17,7 +17,7 @@ def _rule(pattern: str, code: str, hint: str) -> Rule:
 
 RULES: tuple[Rule, ...] = (
     _rule(
-        r"pull access denied|unauthorized|(?<!permission )denied: |authentication required|no basic auth",
+        r"pull access denied|unauthorized|^denied$|(?<!permission )denied: |authentication required|no basic auth",
         "image_denied",
         "check the image's name, or log in with `docker login` as the user that the daemon runs as",
     ),
