@@ -28,7 +28,7 @@ _REF = "#/components/schemas/{model}"
 
 WORDS: Mapping[str, tuple[Json, str, str | int]] = {
     "ref": ({"type": "string"}, "A service's id, or its name in any case; for logs also a routing's id.", "echo"),
-    "id": ({"type": "string"}, "The id that the list shows.", "t1"),
+    "id": ({"type": "string"}, "The id that the list shows.", "r1"),
     "kid": ({"type": "string"}, "The key's id, as the list shows it.", "k1"),
     "number": ({"type": "integer", "minimum": 1}, "The revision's number.", 3),
 }
