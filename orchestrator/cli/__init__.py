@@ -19,6 +19,7 @@ from orchestrator.cli import (
     contexts,
     daemon,
     man,
+    opening,
     plan,
     revisions,
     rollouts,
@@ -54,6 +55,7 @@ VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
         ("logs", streams.logs),
         ("events", streams.events),
         ("wait", waiting.wait),
+        ("open", opening.open_page),
     ),
     "Change": (
         ("plan", plan.plan),

@@ -8,11 +8,12 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from typing import Any
 
 import pytest
 import typer.main
-from small_control import ADMIN, Cli
+from small_control import ADMIN, Cli, SmallControl
 
 from orchestrator.cli import build_app
 from orchestrator.cli.completion import service_names
@@ -71,6 +72,14 @@ def test_every_shell_gets_a_script(shell: str, cli: Cli) -> None:
     assert "_ORCHESTRATOR_COMPLETE" in script
     if found := shutil.which(shell):
         subprocess.run([found, "-n"], input=script, text=True, check=True, timeout=10)
+
+
+def test_open_prints_the_address_of_a_page_that_is_there(cli: Cli, url: str, control: SmallControl) -> None:
+    assert cli("open") == (0, f"{url}/docs\n", "")
+    with urllib.request.urlopen(f"{url}/docs", timeout=10) as answer:
+        assert answer.status == 200
+    control.is_ready = False
+    assert cli("open")[0] == 1
 
 
 # --- the manual page ------------------------------------------------------------------------------------------------

@@ -1,0 +1,31 @@
+"""`open`: the daemon's own page, in a browser where there is one."""
+
+from __future__ import annotations
+
+import sys
+
+from orchestrator.cli.common import Common, ask, connect
+from orchestrator.cli.output import print_json
+
+PAGE = "/docs"
+
+
+def open_page(common: Common) -> None:
+    """Open the page of the daemon that describes its API, in a browser; prints its address.
+
+    Without a terminal the address is printed only. The page asks for no token.
+
+    Examples:
+      orchestrator open
+      orchestrator --context prod open
+    """
+    import webbrowser
+
+    address = connect(common).url + PAGE
+    ask(common, lambda client: client.ready())
+    if common.json:
+        print_json({"url": address})
+        return
+    print(address, flush=True)
+    if sys.stdout.isatty():
+        webbrowser.open(address)
