@@ -10,7 +10,19 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler as WebHandler
 
-from orchestrator.api import docs, events, middlewares, plans, revisions, routings, services, status, tokens, tries
+from orchestrator.api import (
+    backendai,
+    docs,
+    events,
+    middlewares,
+    plans,
+    revisions,
+    routings,
+    services,
+    status,
+    tokens,
+    tries,
+)
 from orchestrator.api.control import Control
 from orchestrator.api.routes import CONTROL, Route
 from orchestrator.api.streams import CLOSING, HEARTBEAT
@@ -28,6 +40,7 @@ ROUTES: tuple[Route, ...] = (
     *events.ROUTES,
     *tokens.ROUTES,
     *tries.ROUTES,
+    *backendai.ROUTES,
     *docs.ROUTES,
 )
 

@@ -219,6 +219,12 @@ class Client:
         async for line in self._lines("POST", "/v1/try", body=request):
             yield _read(TryEvent, line)
 
+    async def ask(
+        self, method: str, path: str, *, query: Mapping[str, object] | None = None, body: BaseModel | None = None
+    ) -> bytes:
+        """Any path of the API, as it answers."""
+        return await self._call(method, path, query=query, body=body)
+
     # --- the wire
 
     async def _one(

@@ -29,6 +29,46 @@ class Daemon:
     token: str = field(default="", repr=False)
 
 
+class APIConfig:
+    """Where a session goes. `endpoint`: as given, else ORCHESTRATOR_URL or BACKEND_ENDPOINT, else the local daemon;
+    `token`: as given, else ORCHESTRATOR_TOKEN, else, for the local daemon only, its own. `timeout`: seconds of one
+    request. Raises `InvalidInput` for what only Backend.AI knows.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        endpoint_type: str = "api",
+        domain: str = "default",
+        group: str = "default",
+        *,
+        token: str | None = None,
+        timeout: float = 60.0,
+    ) -> None:
+        for name, given, only in (
+            ("endpoint_type", endpoint_type, "api"),
+            ("domain", domain, "default"),
+            ("group", group, "default"),
+        ):
+            if given != only:
+                raise InvalidInput(f"cannot use {name} {given!r}: only {only!r} is known here", hint="leave it out")
+        url = endpoint or os.environ.get("ORCHESTRATOR_URL") or os.environ.get("BACKEND_ENDPOINT")
+        token = token or os.environ.get("ORCHESTRATOR_TOKEN")
+        if url is None:
+            found = find_daemon(token=token)
+            self.endpoint, self.token = found.url, found.token
+        else:
+            self.endpoint = checked_url(url)
+            self.token = token or _local_token(self.endpoint, os.environ)
+        self.timeout = timeout
+
+
+def _local_token(url: str, environ: Mapping[str, str]) -> str:
+    """The local daemon's token never goes to another address."""
+    listen, state_dir = _told(find_config(None, environ), environ)
+    return _admin_token(state_dir) if url == _url(listen) else ""
+
+
 def find_daemon(
     *,
     url: str | None = None,

@@ -76,6 +76,7 @@ def service_view(service: Service, routings: Sequence[Routing], around: Surround
         created_at=instant(service.created_at),
         rollout=rollout_view(service, service.rollout, routings, around) if service.rollout else None,
         rejected=rejected_line(service),
+        served=service.good is not None or any(r.probe.passed_once for r in routings),
     )
 
 

@@ -108,6 +108,8 @@ class ServiceView(View):
     """Which revision was rolled back and why, while its definition still asks for it."""
     pending: str = ""
     """What its folder asks for and is not followed, and what to do; empty: nothing."""
+    served: bool = False
+    """A routing of it has been HEALTHY: its endpoint has answered once."""
 
 
 class RoutingView(View):
