@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 import json
 import multiprocessing
 import os
@@ -32,8 +33,10 @@ from orchestrator.core.state import ServiceStatus
 from orchestrator.core.views import ServiceDetail, TokenRequest, TokenView
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "model-definitions"
-PORTS = range(10_000, 20_000)
-"""Below what the kernel and the process runtime hand out: a port that is free now stays so while its owner restarts."""
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+_PORTS = itertools.cycle(random.sample(range(10_000 + _WORKER, 20_000, 8), 1250))
+"""Below what the kernel and the process runtime hand out, each worker of the tests its own, and none twice in a row: a
+port that is free now stays so until its owner takes it, and while that restarts."""
 
 TEMPLATE = multiprocessing.get_context("forkserver")
 """Daemons are forked from a process that has imported their code, which takes a second of a core each time else."""
@@ -64,7 +67,7 @@ async def until(
 
 
 def free_port() -> int:
-    for port in random.sample(PORTS, 200):
+    for port in itertools.islice(_PORTS, 200):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
