@@ -16,7 +16,8 @@ import psutil
 from benchmarks.lib import Daemon, Table, arguments, daemon, milliseconds, report, until
 from benchmarks.servers import KINDS, Kind, answers, define, engine, fill, floor, own_network
 from orchestrator.core.state import RoutingStatus
-from orchestrator.core.views import RoutingView, TokenRequest
+from orchestrator.core.token_views import TokenRequest
+from orchestrator.core.views import RoutingView
 from orchestrator.gateway import runtime
 from orchestrator.gateway.files import files
 from orchestrator.gateway.master import Master

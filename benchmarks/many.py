@@ -28,7 +28,7 @@ from benchmarks.idle import spent as cpu
 from benchmarks.lib import Daemon, Table, arguments, daemon, milliseconds, report, until
 from benchmarks.servers import answers
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.views import TokenRequest
+from orchestrator.core.token_views import TokenRequest
 
 SIZES = (50, 300, 1_000)
 ROUTINGS = 3

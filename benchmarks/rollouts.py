@@ -18,7 +18,7 @@ from benchmarks.lib import ROOT, Daemon, Table, arguments, daemon, milliseconds,
 from benchmarks.load import Answers, Paced, flat_out
 from benchmarks.servers import Kind, define, floor, own_network
 from orchestrator.core.state import RoutingStatus
-from orchestrator.core.views import TokenRequest
+from orchestrator.core.token_views import TokenRequest
 
 SERVER = ROOT / "examples" / "model-definitions" / "rollouts" / "server.py"
 COMMAND = ("python", "{folder}/server.py", "--port", "{port}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.lib import Daemon, Table, arguments, daemon, milliseconds, report, until
 from benchmarks.servers import KINDS, Kind, answers, define, fill, floor, own_network
-from orchestrator.core.views import TokenRequest
+from orchestrator.core.token_views import TokenRequest
 
 ROUNDS = 7
 STEPS = ("routing.starting", "routing.started", "routing.healthy")

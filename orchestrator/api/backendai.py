@@ -25,7 +25,8 @@ from orchestrator.core.backendai import (
 from orchestrator.core.errors import Conflict, InvalidInput, NotFound
 from orchestrator.core.revision_views import RatioRequest
 from orchestrator.core.state import RoutingStatus
-from orchestrator.core.views import Request, ServiceDetail, ServiceView, TokenRequest, instant
+from orchestrator.core.token_views import TokenRequest
+from orchestrator.core.views import Request, ServiceDetail, ServiceView, instant
 
 
 class ListQuery(Request):

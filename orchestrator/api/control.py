@@ -8,24 +8,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest
 from orchestrator.core.plan_views import ApplyRequest, ApplyView, PlanRequest, PlanView, ProgressView
 from orchestrator.core.revision_views import RevisionDetail, RevisionView
+from orchestrator.core.token_views import KeyView, TokenCheck, TokenRequest, TokenView
 from orchestrator.core.views import (
-    CheckView,
     EventView,
     ExplainView,
-    KeyView,
     LaunchRequest,
     LogEntry,
     RoutingView,
     ServiceDetail,
     ServiceView,
-    StatusView,
-    TokenCheck,
-    TokenRequest,
-    TokenView,
-    TryEvent,
-    TryRequest,
 )
 
 

@@ -16,7 +16,7 @@ from aiohttp import web
 from orchestrator.api.control import Control
 from orchestrator.api.openapi import Json, document
 from orchestrator.api.routes import JSON, Route
-from orchestrator.core.views import DocumentView
+from orchestrator.core.daemon_views import DocumentView
 
 TABLE: web.AppKey[tuple[Route, ...]] = web.AppKey("table", tuple)
 """All routes of the application."""

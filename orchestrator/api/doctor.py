@@ -20,8 +20,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from orchestrator.core.daemon_views import CheckView
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.views import CheckView
 from orchestrator.settings import Settings, address
 
 _PATIENCE = 3.0

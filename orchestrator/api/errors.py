@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import structlog
 from aiohttp import web
 
+from orchestrator.core.error_views import ErrorView
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.views import ErrorView
 
 log = structlog.get_logger()
 

@@ -16,7 +16,7 @@ from pydantic_core import core_schema
 
 from orchestrator import __version__
 from orchestrator.api.routes import JSON, Route
-from orchestrator.core.views import ErrorView
+from orchestrator.core.error_views import ErrorView
 
 Json: TypeAlias = dict[str, Any]
 Mode: TypeAlias = Literal["validation", "serialization"]

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from orchestrator.api.control import Control
 from orchestrator.api.routes import Route, answer, answer_many
-from orchestrator.core.views import AliveView, CheckView, StatusView
+from orchestrator.core.daemon_views import AliveView, CheckView, StatusView
 
 
 async def healthz(_: web.Request, __: Control) -> web.Response:

@@ -18,7 +18,8 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from orchestrator.api.errors import problem
-from orchestrator.core.views import ErrorView, EventView
+from orchestrator.core.error_views import ErrorView
+from orchestrator.core.views import EventView
 
 log = structlog.get_logger()
 Item = TypeVar("Item", bound=BaseModel)

@@ -6,7 +6,8 @@ from aiohttp import web
 
 from orchestrator.api.control import Control
 from orchestrator.api.routes import OfService, Route, answer, answer_many, body, parameters
-from orchestrator.core.views import InspectRequest, KeyView, Request, TokenCheck, TokenRequest, TokenView
+from orchestrator.core.token_views import InspectRequest, KeyView, TokenCheck, TokenRequest, TokenView
+from orchestrator.core.views import Request
 
 
 async def create(request: web.Request, control: Control) -> web.Response:

@@ -7,7 +7,7 @@ from aiohttp import web
 from orchestrator.api.control import Control
 from orchestrator.api.routes import LINES, Route, body
 from orchestrator.api.streams import lines
-from orchestrator.core.views import TryEvent, TryRequest
+from orchestrator.core.daemon_views import TryEvent, TryRequest
 
 
 async def try_run(request: web.Request, control: Control) -> web.StreamResponse:

@@ -12,27 +12,13 @@ from orchestrator.api.doctor import host_checks
 from orchestrator.app.plans import PlanChanges
 from orchestrator.app.rollouts import Rollouts
 from orchestrator.core import present
+from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest
 from orchestrator.core.errors import Conflict, Unavailable
 from orchestrator.core.pending import change_of
 from orchestrator.core.state import Routing, RoutingStatus, ServiceStatus
 from orchestrator.core.status import is_shown, is_up, routing_status, service_status
-from orchestrator.core.views import (
-    CheckView,
-    EventView,
-    ExplainView,
-    KeyView,
-    LogEntry,
-    RoutingView,
-    ServiceDetail,
-    ServiceView,
-    StatusView,
-    TokenCheck,
-    TokenRequest,
-    TokenView,
-    TryEvent,
-    TryRequest,
-    instant,
-)
+from orchestrator.core.token_views import KeyView, TokenCheck, TokenRequest, TokenView
+from orchestrator.core.views import EventView, ExplainView, LogEntry, RoutingView, ServiceDetail, ServiceView, instant
 
 LATEST = 20
 """Events shown with a service."""

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
 from orchestrator.app.tries import Tries
+from orchestrator.core.daemon_views import TryEvent, TryRequest
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.state import World
-from orchestrator.core.views import TryEvent, TryRequest
 from orchestrator.executor import Launcher
 from orchestrator.runtimes import open_runtime
 from orchestrator.scheduler.clock import SteadyClock

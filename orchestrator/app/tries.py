@@ -12,6 +12,7 @@ from uuid import uuid4
 from orchestrator.actions import ActionFailed
 from orchestrator.core.capacity import Ledger
 from orchestrator.core.causes import hint_of
+from orchestrator.core.daemon_views import TryEvent, TryRequest
 from orchestrator.core.errors import InvalidInput, OrchestratorError, RuntimeFailure
 from orchestrator.core.health import fold, gap
 from orchestrator.core.loading import deployment_from_mapping
@@ -20,7 +21,7 @@ from orchestrator.core.problems import is_valid
 from orchestrator.core.spec import ServiceSpec
 from orchestrator.core.state import Observed, ProbeState, Reservation, World
 from orchestrator.core.symptoms import exit_meaning
-from orchestrator.core.views import TryEvent, TryRequest, instant
+from orchestrator.core.views import instant
 from orchestrator.executor import Launch, Launcher
 from orchestrator.folders import read_folder
 from orchestrator.scheduler.prober import Prober, Target

@@ -15,7 +15,7 @@ from orchestrator.cli.output import Column, dump, print_facts, print_json, print
 from orchestrator.core.errors import NotAuthorised, Unavailable
 
 if TYPE_CHECKING:
-    from orchestrator.core.views import CheckView, StatusView
+    from orchestrator.core.daemon_views import CheckView, StatusView
 
 CHECKS = (
     Column("CHECK", lambda c: c.name),
@@ -128,7 +128,7 @@ def doctor(common: Common) -> None:
 
 def _checks(common: Common) -> list[CheckView]:
     """The daemon's own where one answers: it knows its settings and what it may do; else what this process finds."""
-    from orchestrator.core.views import CheckView
+    from orchestrator.core.daemon_views import CheckView
 
     try:
         found = ask(common, lambda client: client.doctor())

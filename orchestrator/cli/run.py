@@ -245,7 +245,7 @@ async def _revoke_earlier(client: Client, service: str) -> None:
 
 
 async def _print_endpoints(client: Client, picture: Picture, *, in_time: bool) -> None:
-    from orchestrator.core.views import TokenRequest
+    from orchestrator.core.token_views import TokenRequest
 
     for service in picture.healthy():
         token = None

@@ -44,7 +44,7 @@ def create(
       orchestrator token create my-model --name laptop --expires 3d
       TOKEN=$(orchestrator token create my-model)
     """
-    from orchestrator.core.views import TokenRequest
+    from orchestrator.core.token_views import TokenRequest
 
     request = requested(TokenRequest, service=service, name=name, expires=expires, scope=scope)
     token = ask(common, lambda client: client.token_create(request))

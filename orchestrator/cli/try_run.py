@@ -14,7 +14,7 @@ from orchestrator.cli.output import clean, dump, one_line, paint
 from orchestrator.core.errors import NotAuthorised, NotFound, Unavailable
 
 if TYPE_CHECKING:
-    from orchestrator.core.views import TryEvent, TryRequest
+    from orchestrator.core.daemon_views import TryEvent, TryRequest
 
 
 def try_path(
@@ -27,7 +27,7 @@ def try_path(
     model: str | None = None,
 ) -> int:
     """Exit code: 0 passed, 4 failed, 130 interrupted. However it ends, the scratch routing is gone then."""
-    from orchestrator.core.views import TryRequest
+    from orchestrator.core.daemon_views import TryRequest
 
     request = requested(
         TryRequest,

@@ -12,31 +12,23 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from orchestrator.core.daemon_views import CheckView, DocumentView, StatusView, TryEvent, TryRequest
+from orchestrator.core.error_views import ErrorView
 from orchestrator.core.errors import OrchestratorError, Unavailable
 from orchestrator.core.plan_views import ApplyRequest, ApplyView, PlanRequest, PlanView, ProgressView, TargetView
 from orchestrator.core.revision_views import RatioRequest, RevisionDetail, RevisionView, RollbackRequest
+from orchestrator.core.token_views import InspectRequest, KeyView, TokenCheck, TokenRequest, TokenView
 from orchestrator.core.views import (
-    CheckView,
     ConfirmedView,
     ConfirmRequest,
-    DocumentView,
-    ErrorView,
     EventView,
     ExplainView,
-    InspectRequest,
-    KeyView,
     LaunchRequest,
     LogEntry,
     RoutingView,
     ScaleRequest,
     ServiceDetail,
     ServiceView,
-    StatusView,
-    TokenCheck,
-    TokenRequest,
-    TokenView,
-    TryEvent,
-    TryRequest,
 )
 
 Answer = TypeVar("Answer", bound=BaseModel)

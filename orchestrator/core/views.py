@@ -1,4 +1,6 @@
-"""What the control API answers and is asked: the words that API, client, CLI and page share.
+"""What the control API answers and is asked about services: the words that API, client and CLI share.
+
+Also the base of `core.revision_views`, `plan_views`, `token_views`, `daemon_views` and `error_views`.
 
 Frozen. Times are RFC 3339 in UTC, durations seconds, sizes bytes. Keys are stable (docs/surface.md): more may be added,
 none may change its meaning.
@@ -8,26 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from orchestrator.core.errors import (
-    Conflict,
-    Fault,
-    InvalidInput,
-    NotAuthorised,
-    NotFound,
-    OrchestratorError,
-    RuntimeFailure,
-    Unavailable,
-)
 from orchestrator.core.problems import Severity
 from orchestrator.core.routes import Side
 from orchestrator.core.spec import Source
 from orchestrator.core.state import Phase, RoutingStatus, ServiceStatus, Strategy
-
-Scope: TypeAlias = Literal["infer", "read", "admin"]
 
 
 def instant(seconds: float) -> datetime:
@@ -223,180 +213,3 @@ class ConfirmRequest(Request):
 
 class ConfirmedView(View):
     removed: tuple[str, ...] = ()
-
-
-# --- tokens ---------------------------------------------------------------------------------------------------------
-
-
-class TokenRequest(Request):
-    """`service`: a name, or `*` for all; `expires`: a duration (`3600s`, `15m`, `2h`, `3d`, `1w`, `2mo`, `1yr`), a date
-    or a time; None: 30 days."""
-
-    service: str = Field(min_length=1)
-    name: str = Field("", max_length=256)
-    expires: str | None = None
-    scope: Scope = "infer"
-
-
-class TokenView(View):
-    """`token` is set in the answer to its creation only."""
-
-    id: str
-    token: str | None = None
-    service: str
-    name: str = ""
-    expires_at: AwareDatetime | None = None
-    scope: Scope = "infer"
-    issued_at: AwareDatetime | None = None
-    kid: str = ""
-    revoked_at: AwareDatetime | None = None
-    last_used_at: AwareDatetime | None = None
-
-
-class InspectRequest(Request):
-    token: str = Field(min_length=1, max_length=16384)
-
-
-class TokenCheck(View):
-    """What a token's text says and whether the gateway would take it now; `reason` is why not."""
-
-    valid: bool
-    reason: str = ""
-    header: Mapping[str, Any] = Field(default_factory=dict)
-    claims: Mapping[str, Any] = Field(default_factory=dict)
-    token: TokenView | None = None
-    """As it is remembered; None: it is not known here."""
-
-
-class KeyView(View):
-    """One signing key: never its secret."""
-
-    kid: str
-    created_at: AwareDatetime | None = None
-    signs: bool = False
-    """New tokens are signed with it."""
-
-
-# --- the daemon -----------------------------------------------------------------------------------------------------
-
-
-class StatusView(View):
-    """`services` and `routings`: how many by status. `observed_ok` False: the runtime does not answer now."""
-
-    version: str
-    runtime: str
-    runtime_reason: str = ""
-    runtime_version: str = ""
-    pid: int = 0
-    started_at: AwareDatetime | None = None
-    uptime: float = 0.0
-    state_dir: str = ""
-    gateway: Mapping[str, str] = Field(default_factory=dict)
-    """`url`, `state` (up, down) and what it says of itself."""
-    store: Mapping[str, str] = Field(default_factory=dict)
-    """`url` (without password), `state` (writable, or what is wrong), `schema`."""
-    observed_ok: bool = True
-    services: Mapping[str, int] = Field(default_factory=dict)
-    routings: Mapping[str, int] = Field(default_factory=dict)
-    held: tuple[str, ...] = ()
-    """Services whose removal waits for confirmation."""
-    pending: Mapping[str, str] = Field(default_factory=dict)
-    """Services, also new ones, of which a change waits for `orchestrator apply`, to what kind of change it is."""
-
-
-class AliveView(View):
-    """`ok`: the process is up. `ready`: it has observed the runtime, and its store can be written."""
-
-    status: Literal["ok", "ready"]
-
-
-class DocumentView(View):
-    """What the API is, as OpenAPI 3.1."""
-
-    openapi: str
-    info: Mapping[str, Any]
-    paths: Mapping[str, Any]
-    components: Mapping[str, Any]
-
-
-class CheckView(View):
-    """One line of `doctor`."""
-
-    name: str
-    state: Literal["ok", "warn", "fail"]
-    message: str
-    hint: str = ""
-
-
-class TryRequest(Request):
-    """A scratch routing of the definition at `folder` (absolute path of a model folder or of a definition file)."""
-
-    folder: str = Field(min_length=1)
-    model: str | None = None
-    image: str | None = None
-    environ: Mapping[str, str] = Field(default_factory=dict)
-    resources: Mapping[str, str] = Field(default_factory=dict)
-
-
-class TryEvent(View):
-    """One step of a try as it happens. The last event's state, passed or failed, is the result of the whole."""
-
-    step: str
-    state: Literal["started", "passed", "failed", "info"]
-    message: str = ""
-    detail: Mapping[str, Any] = Field(default_factory=dict)
-    at: AwareDatetime
-
-
-# --- errors ---------------------------------------------------------------------------------------------------------
-
-HTTP_STATUS: Mapping[int, type[OrchestratorError]] = {
-    400: InvalidInput,
-    401: NotAuthorised,
-    403: NotAuthorised,
-    404: NotFound,
-    405: InvalidInput,
-    409: Conflict,
-    413: InvalidInput,
-    502: RuntimeFailure,
-    503: Unavailable,
-}
-"""An error's class to and from the wire; the first status of a class is the one that is sent."""
-
-
-class FaultView(View):
-    """One part of a request that is wrong."""
-
-    field: str
-    """Path of the key in the body, or of the query parameter, with dots; empty: the request as a whole."""
-    message: str
-
-
-class ErrorView(View):
-    """RFC 9457 problem (`application/problem+json`). `code` is stable; `hint` names the fix."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    code: str
-    hint: str = ""
-    errors: tuple[FaultView, ...] = ()
-    """Of a request that is refused for what it says: each field that is wrong, at most 20."""
-
-    @classmethod
-    def of(cls, error: OrchestratorError, *, status: int = 0) -> ErrorView:
-        """`status` 0: by the error's class; 403 where its code is `forbidden`."""
-        if not status:
-            status = next((s for s, kind in HTTP_STATUS.items() if isinstance(error, kind)), 500)
-            status = 403 if error.code == "forbidden" else status
-        title = type(error).__name__
-        faults = error.faults if isinstance(error, InvalidInput) else ()
-        errors = tuple(FaultView(field=fault.field, message=fault.message) for fault in faults)
-        return cls(title=title, status=status, detail=error.message, code=error.code, hint=error.hint, errors=errors)
-
-    def error(self) -> OrchestratorError:
-        if HTTP_STATUS.get(self.status) is InvalidInput:
-            faults = [Fault(one.field, one.message) for one in self.errors]
-            return InvalidInput(self.detail, hint=self.hint, code=self.code, faults=faults)
-        return HTTP_STATUS.get(self.status, OrchestratorError)(self.detail, hint=self.hint, code=self.code)

@@ -10,7 +10,8 @@ from orchestrator.core.errors import NotFound, OrchestratorError
 from orchestrator.core.expiry import parse_expiry
 from orchestrator.core.ports import Clock, Gateway
 from orchestrator.core.state import Token
-from orchestrator.core.views import KeyView, TokenCheck, TokenRequest, TokenView, instant
+from orchestrator.core.token_views import KeyView, TokenCheck, TokenRequest, TokenView
+from orchestrator.core.views import instant
 from orchestrator.scheduler.journal import Journal
 from orchestrator.store import Store
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest
 from orchestrator.core.errors import NotFound, Unavailable
 from orchestrator.core.plan_views import (
     ApplyRequest,
@@ -22,23 +23,16 @@ from orchestrator.core.plan_views import (
 )
 from orchestrator.core.revision_views import RevisionDetail, RevisionView
 from orchestrator.core.state import RoutingStatus, ServiceStatus
+from orchestrator.core.token_views import KeyView, TokenCheck, TokenRequest, TokenView
 from orchestrator.core.views import (
     CauseView,
-    CheckView,
     EventView,
     ExplainView,
-    KeyView,
     LaunchRequest,
     LogEntry,
     RoutingView,
     ServiceDetail,
     ServiceView,
-    StatusView,
-    TokenCheck,
-    TokenRequest,
-    TokenView,
-    TryEvent,
-    TryRequest,
     instant,
 )
 

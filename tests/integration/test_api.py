@@ -17,6 +17,7 @@ from orchestrator.api.metrics import Metrics
 from orchestrator.api.middlewares import admin_token
 from orchestrator.api.routes import Access, Route
 from orchestrator.client import Client
+from orchestrator.core.daemon_views import TryRequest
 from orchestrator.core.errors import (
     Conflict,
     InvalidInput,
@@ -28,7 +29,8 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.plan_views import ApplyRequest, ApplyView, PlanRequest
 from orchestrator.core.state import RoutingStatus, ServiceStatus
-from orchestrator.core.views import LaunchRequest, TokenRequest, TryRequest
+from orchestrator.core.token_views import TokenRequest
+from orchestrator.core.views import LaunchRequest
 
 ADMIN, READER = "the-admin-token", "a-reader"
 BEARER = {"Authorization": f"Bearer {ADMIN}"}

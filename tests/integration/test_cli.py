@@ -18,9 +18,11 @@ import pytest
 from small_control import ADMIN, ECHO, PLAN, Cli, SmallControl
 
 from orchestrator.cli import rollouts
+from orchestrator.core.daemon_views import TryRequest
 from orchestrator.core.errors import InvalidInput, RuntimeFailure, Unavailable
 from orchestrator.core.plan_views import ApplyRequest, PlanRequest, ProgressState
-from orchestrator.core.views import LaunchRequest, RolloutView, TokenRequest, TryRequest
+from orchestrator.core.token_views import TokenRequest
+from orchestrator.core.views import LaunchRequest, RolloutView
 
 
 def spawned(url: str, *args: str, **options: Any) -> subprocess.Popen[str]:

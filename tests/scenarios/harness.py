@@ -30,7 +30,8 @@ import aiohttp
 from orchestrator.client import Client
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.state import ServiceStatus
-from orchestrator.core.views import ServiceDetail, TokenRequest, TokenView
+from orchestrator.core.token_views import TokenRequest, TokenView
+from orchestrator.core.views import ServiceDetail
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "model-definitions"
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8

@@ -11,7 +11,8 @@ from traffic import Load
 
 from orchestrator.core.errors import Conflict, InvalidInput, NotFound
 from orchestrator.core.state import ServiceStatus
-from orchestrator.core.views import LaunchRequest, TokenRequest
+from orchestrator.core.token_views import TokenRequest
+from orchestrator.core.views import LaunchRequest
 
 
 async def test_a_change_rolls_over_and_a_scale_down_drains_without_a_failed_request(daemon: Daemon) -> None:

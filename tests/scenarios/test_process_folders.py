@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 from harness import Daemon, echo, until
 
+from orchestrator.core.daemon_views import TryRequest
 from orchestrator.core.errors import NotFound, OrchestratorError
 from orchestrator.core.naming import slug
 from orchestrator.core.state import ServiceStatus
-from orchestrator.core.views import LaunchRequest, ServiceView, TryRequest
+from orchestrator.core.views import LaunchRequest, ServiceView
 
 INVALID = b"models:\n  - name: echo\n    service: {port: none}\n"
 
