@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from orchestrator.core.changes import FieldChange, field_changes
 from orchestrator.core.revision_views import RevisionDetail, RevisionState, RevisionView
 from orchestrator.core.rollout import GOOD, ROLLED_BACK
-from orchestrator.core.rollout_words import why
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Service
 from orchestrator.core.views import instant
@@ -36,7 +35,6 @@ def revision_detail(view: RevisionView, revision: Revision, texts: Texts) -> Rev
 
 def _view(service: Service, one: Revision, before: Revision | None) -> RevisionView:
     state = _state(service, one)
-    told = why(one.number, one.outcome.removeprefix(ROLLED_BACK))
     return RevisionView(
         number=one.number,
         revision=one.hash,
@@ -45,7 +43,7 @@ def _view(service: Service, one: Revision, before: Revision | None) -> RevisionV
         cause=one.cause,
         by=one.by,
         state=state,
-        outcome=ROLLED_BACK + told if state == "rolled back" else state,
+        outcome=one.outcome if state == "rolled back" else state,
         outcome_at=None if one.outcome_at is None else instant(one.outcome_at),
         image=one.image,
     )

@@ -156,7 +156,8 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class RollBack:
-    """The rollout failed: the last good revision is wanted again, and the failed one is not tried by itself."""
+    """The rollout failed for `cause`: the last good revision is wanted again, and the failed one is not tried by
+    itself."""
 
     service: str
     cause: str

@@ -48,7 +48,7 @@ def rolled_back(service: Service, to: RoutingSpec, cause: str, now: float, *, by
     strategy: Strategy = "recreate" if service.spec.update.strategy == "recreate" else "rolling"
     rejected = service.rejected
     if rejected is None or rejected.revision == service.revision:
-        rejected = Rejected(service.revision, service.revision_number, cause, now, by_hand)
+        rejected = Rejected(service.revision, service.revision_number, cause, by_hand)
     return replace(
         service,
         spec=service.spec.model_copy(update={"routing": to}),

@@ -42,17 +42,12 @@ def rejected_line(service: Service) -> str:
     rejected = service.rejected
     if rejected is None:
         return ""
-    return f"revision {rejected.number} was rolled back: {why(rejected.number, rejected.cause)}"
+    return f"revision {rejected.number} was rolled back: {rejected.cause}"
 
 
 def rejected_hint(service: Service) -> str:
     mend = "change" if service.rejected is not None and service.rejected.by_hand else "mend"
     return f"{mend} the definition, or `orchestrator apply {service.name}` tries it again"
-
-
-def why(number: int, cause: str) -> str:
-    """`cause` without what is said beside it."""
-    return cause.removeprefix(f"revision {number} failed: ")
 
 
 def _standing(fleet: Fleet, rollout: Rollout, traffic: Mapping[str, Traffic]) -> str:

@@ -202,7 +202,6 @@ class Rejected:
     revision: str
     number: int
     cause: str
-    at: float
     by_hand: bool = False
 
 

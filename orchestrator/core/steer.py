@@ -45,7 +45,7 @@ def _step(look: Look, fleet: Fleet) -> Step | None:
     if rollout.phase != "returning" and service.good is not None and service.spec.update.auto_rollback:
         why = _failed(look, fleet, rollout)
         if why:
-            return RollBack(service.id, f"revision {service.revision_number} failed: {why}")
+            return RollBack(service.id, why)
     if rollout.phase == "returning" and (home := _home(fleet, rollout)):
         return home
     if rollout.phase in ("replacing", "returning"):
@@ -203,7 +203,7 @@ def _judge(look: Look, fleet: Fleet, rollout: Rollout) -> Step | None:
         return Advance(service.id, begun, "the gateway's counters began anew: so does the step")
     why = "" if rollout.promoted else fault(update, new, old)
     if why and service.good is not None and update.auto_rollback:
-        return RollBack(service.id, f"revision {service.revision_number} failed: {why}")
+        return RollBack(service.id, why)
     pause_ends = rollout.phase_since + update.pause
     look.wake(min(look.now + JUDGE_EVERY, pause_ends if pause_ends > look.now else float("inf")))
     if not rollout.promoted and (why or not _long_enough(look, fleet, rollout, new)):

@@ -181,14 +181,12 @@ def _stored(routing: Routing) -> Routing:
 def _service_not_after(service: Service, now: float) -> Service:
     attempts = replace(service.attempts, last_at=min(service.attempts.last_at, now))
     vanished = None if service.vanished_since is None else min(service.vanished_since, now)
-    rejected = replace(service.rejected, at=min(service.rejected.at, now)) if service.rejected else None
     return replace(
         service,
         created_at=min(service.created_at, now),
         attempts=attempts,
         vanished_since=vanished,
         cleared_at=min(service.cleared_at, now),
-        rejected=rejected,
         rollout=_rollout_not_after(service.rollout, now) if service.rollout else None,
     )
 

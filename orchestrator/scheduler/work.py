@@ -143,14 +143,15 @@ class Work:
     async def _change(self, operation: Advance | Switch | RollBack | Accept) -> None:
         """A rollout begins, goes on or ends: facts of the service, and an event that says why."""
         before = self._facts.services[operation.service]
-        cause = operation.cause
+        cause = said = operation.cause
         if isinstance(operation, RollBack) and before.good is not None:
-            cause = f"back to revision {before.good.number}: revision {before.revision_number} failed"
+            failed = f"revision {before.revision_number} failed"
+            cause, said = f"back to revision {before.good.number}: {failed}", f"{failed}: {operation.cause}"
         after = changed(before, operation, self._clock.now())
         after = await self._facts.put_service(after, cause, by="planner", outcome=_outcome_of(operation))
         meant = before if isinstance(operation, RollBack) else after
         detail = {"revision": meant.revision_number, **_told(after)}
-        await self._journal.emit(_kind(before, operation), after.name, "", operation.cause, detail)
+        await self._journal.emit(_kind(before, operation), after.name, "", said, detail)
 
     async def _start(self, operation: StartRouting) -> None:
         service = self._facts.services[operation.service]

@@ -55,7 +55,7 @@ def service() -> Service:
         attempts=Attempts(spec.revision, 1, LATER),
         cleared_at=LATER,
         vanished_since=LATER,
-        rejected=Rejected("r", 1, "", LATER),
+        rejected=Rejected("r", 1, ""),
         rollout=Rollout(spec.revision, "canary", "", LATER, phase_since=LATER, progress_at=LATER),
     )
 

@@ -258,7 +258,7 @@ async def test_a_failure_that_was_rolled_back_is_tried_again_by_clearing_errors(
     service = world.one.service
     assert service.good is not None
     back = service.spec.model_copy(update={"routing": service.good.routing})
-    rejected = Rejected(service.revision, 2, "revision 2 failed: it ended", 1.0)
+    rejected = Rejected(service.revision, 2, "it ended")
     await world.one.facts.put_service(replace(service, spec=back, rejected=rejected, rollout=None))
     world.one.loop.rescan()
     await world.one.loop.look()

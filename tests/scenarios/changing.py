@@ -228,10 +228,16 @@ class Changing:
         assert self.streams.ended, what
 
     async def serves(self, version: int) -> ServiceDetail:
-        """All of it is what version `version` says, and nothing else of it runs."""
+        """All of it is what version `version` says, and nothing else is left once what failed was cleared away."""
         service = await self.settled()
         assert service.spec["routing"]["environ"]["VERSION"] == str(version), service.spec["routing"]["environ"]
-        assert len(running(self.daemon)) == service.desired_routing_count, running(self.daemon)
+
+        def look() -> bool:
+            left = running(self.daemon)
+            assert len(left) == service.desired_routing_count, left
+            return True
+
+        await until(look, what="nothing else is left")
         return service
 
     async def went_back(self, version: int, cause: str) -> None:

@@ -131,7 +131,7 @@ def test_another_service_name_is_another_service() -> None:
 
 
 BAD = spec("echo", image="i:bad")
-REJECTED = Rejected(BAD.routing.revision, 2, "it crashed", NOW)
+REJECTED = Rejected(BAD.routing.revision, 2, "it crashed")
 ROLLED_BACK = replace(ECHO, rejected=REJECTED)
 REJECTIONS = {
     "the definition is as it was": (BAD, "i:1", 1, True),
@@ -160,6 +160,6 @@ def test_going_back_twice_does_not_bring_the_definition_back() -> None:
     running = replace(ECHO, spec=third, revision_number=3)
     back = rolled_back(running, second, "by hand", NOW, by_hand=True)
     twice = rolled_back(replace(back, revision_number=4), spec("echo").routing, "by hand", NOW, by_hand=True)
-    assert twice.rejected == Rejected(third.routing.revision, 3, "by hand", NOW, by_hand=True)
+    assert twice.rejected == Rejected(third.routing.revision, 3, "by hand", by_hand=True)
     assert not decide(listed("/models/echo", third), known=(twice,)).changed
     assert rolled_back(twice, third.routing, "by hand", NOW, by_hand=True).rejected is None

@@ -368,7 +368,7 @@ def test_requests_that_are_held_are_told_with_how_long() -> None:
 
 
 REJECTIONS = {
-    "by itself": (False, "revision 2 failed: it ended with exit code 1", "mend the definition, or"),
+    "by itself": (False, "it ended with exit code 1", "mend the definition, or"),
     "by hand": (True, "by hand, back to revision 1", "change the definition, or"),
 }
 
@@ -376,10 +376,10 @@ REJECTIONS = {
 @pytest.mark.parametrize("name", REJECTIONS)
 def test_a_revision_that_was_rolled_back_is_told_of_a_service_that_is_well(name: str) -> None:
     by_hand, why, hint = REJECTIONS[name]
-    of = service(rejected=Rejected("bad", 2, why, 900.0, by_hand))
+    of = service(rejected=Rejected("bad", 2, why, by_hand))
     (cause,) = told(of, HEALTHY)
     assert cause.code == "rolled_back"
-    assert cause.message == f"revision 2 was rolled back: {why.removeprefix('revision 2 failed: ')}"
+    assert cause.message == f"revision 2 was rolled back: {why}"
     assert cause.hint == f"{hint} `orchestrator apply llm` tries it again"
     assert [c.code for c in told(replace(of, rollout=rolling(phase="returning").rollout), OLD, NEW)] == [
         "rolling_over",
@@ -388,7 +388,7 @@ def test_a_revision_that_was_rolled_back_is_told_of_a_service_that_is_well(name:
 
 
 def test_the_end_of_what_failed_is_told_after_it_was_rolled_back() -> None:
-    of = service(rejected=Rejected("bad", 2, "revision 2 failed: it ended with exit code 1", 900.0))
+    of = service(rejected=Rejected("bad", 2, "it ended with exit code 1"))
     ended = Failure(
         "exited", "it ended with exit code 1", NOW - 60, exit_code=1, log_tail=("python: No module named vllm",)
     )

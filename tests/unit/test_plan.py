@@ -183,8 +183,7 @@ LOOKS = {
             ),
             exclusive=frozenset({NEW.id}),
         ),
-        "fail w (no such image)\nroll back echo (revision 2 failed: no such image)\n"
-        "reset attempts echo (HEALTHY for ten minutes)",
+        "fail w (no such image)\nroll back echo (no such image)\nreset attempts echo (HEALTHY for ten minutes)",
     ),
     "back-off": (
         world(service(attempts=Attempts(ECHO.revision, 3, NOW - 1))),

@@ -200,7 +200,7 @@ def test_manual_follows_problems_and_nothing_else() -> None:
 
 def test_what_was_rolled_back_is_known_as_such() -> None:
     before, wanted = change()
-    rejected = replace(before, rejected=Rejected(wanted.revision, 2, "it fell over", 0.0))
+    rejected = replace(before, rejected=Rejected(wanted.revision, 2, "it fell over"))
     assert Pending(rejected, wanted).rejected
     failed = replace(wanted, attempts=Attempts(wanted.revision, 3, 990.0), rejected=rejected.rejected)
     again = taken_over(Pending(rejected, failed))

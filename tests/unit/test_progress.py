@@ -45,7 +45,7 @@ CASES: dict[str, tuple[Service | None, tuple[Routing, ...], str, ProgressState, 
     "one waits": (NEW, (one("a", "waiting", cause="no capacity"),), NEW.revision, "under_way", "; no capacity"),
     "one failed": (NEW, (one("a", "gone", failure=FAILURE),), NEW.revision, "under_way", "the last start failed: it"),
     "it was rolled back": (
-        replace(OLD, rejected=Rejected(NEW.revision, 2, "it fell over", 1.0)),
+        replace(OLD, rejected=Rejected(NEW.revision, 2, "it fell over")),
         (),
         NEW.revision,
         "rolled_back",
