@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes this machine able to run the tests: a Docker Engine that answers, local images, a load generator.
+# Makes this machine able to run the tests: a Docker Engine that answers, local images, a load generator, a browser.
 # An engine that already answers (DOCKER_HOST, or the default socket) is used as it is. Safe to repeat.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -39,6 +39,7 @@ flock 9 # two runs at once: the second waits, and finds everything in place
 
 packages=()
 has wrk || packages+=(wrk)
+has chromium || packages+=(chromium) # the page is tested in it
 has systemd-analyze || packages+=(systemd) # judges the units; nothing is run by it
 scripts/images.sh --present || {
   has busybox || packages+=(busybox-static)
