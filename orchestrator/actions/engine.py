@@ -8,6 +8,7 @@ line in `ACTIONS`, one row in tests/integration/test_actions_table.py (and, wher
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -34,6 +35,8 @@ ENDING = 15.0
 TAIL = 64 * 1024
 """Characters of any text in an event."""
 TAIL_LINES = 50
+SAID = 160
+"""Characters of what an action did, in its event's cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class ActionEvent:
     """One action has begun or ended; its kind in the event log is `action.<state>`. Everything in it is masked.
 
     `index` counts from 0, as in the definition's key paths; `duration` in seconds; `detail` is what it did (`path`,
-    `command`, `out`, `err`, `exit_code`, `message`); `cause` says why it failed.
+    `command`, `out`, `err`, `exit_code`, `message`); `cause` says why it failed, else in one line what it did.
     """
 
     index: int
@@ -68,7 +71,7 @@ class ActionFailed(OrchestratorError):
         exit_code: int | None = None,
         tail: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(f"cannot run pre_start_actions[{index}] ({name}): {reason}", hint=hint, code=code)
+        super().__init__(f"cannot run {_place(index, name)}: {reason}", hint=hint, code=code)
         self.index, self.name, self.exit_code, self.tail = index, name, exit_code, tail
 
     def failure(self, at: float) -> Failure:
@@ -106,7 +109,7 @@ async def run_actions(
 async def _one(index: int, action: Action, context: Context, emit: Emit, secrets: Collection[str]) -> Mapping[str, str]:
     """Run one action between its two events."""
     loop = asyncio.get_running_loop()
-    await emit(ActionEvent(index, action.action, "started"))
+    await emit(ActionEvent(index, action.action, "started", cause=_place(index, action.action)))
     began = loop.time()
     detail: Mapping[str, object] = {}
     try:
@@ -123,8 +126,27 @@ async def _one(index: int, action: Action, context: Context, emit: Emit, secrets
             detail = _masked({"out": error.out, "err": error.err}, secrets)
         await emit(ActionEvent(index, action.action, "failed", loop.time() - began, detail, failed.message))
         raise failed from None
-    await emit(ActionEvent(index, action.action, "finished", loop.time() - began, detail))
+    took = loop.time() - began
+    said = f"{_place(index, action.action)} took {took:.2f} s{_did(detail)}"
+    await emit(ActionEvent(index, action.action, "finished", took, detail, said))
     return result.values
+
+
+def _place(index: int, name: str) -> str:
+    return f"pre_start_actions[{index}] ({name})"
+
+
+def _did(detail: Mapping[str, object]) -> str:
+    """In one line, from masked detail: the command with its exit code, the path, the message."""
+    match detail:
+        case {"command": list(argv), "exit_code": code}:
+            text = f"exit code {code}: {shlex.join(map(str, argv))}"
+        case {"path": text} | {"message": text}:
+            pass
+        case _:
+            return ""
+    first, *more = str(text).splitlines() or [""]
+    return f": {first[:SAID]}{' …' if more or len(first) > SAID else ''}"
 
 
 def _limit(action: Action) -> float:

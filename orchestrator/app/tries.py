@@ -28,6 +28,8 @@ from orchestrator.scheduler.prober import Prober, Target
 from orchestrator.settings import Settings
 
 STOP_GRACE = 5.0
+PULL_REPORT_EVERY = 2.0
+"""Seconds."""
 
 State = Literal["started", "passed", "failed", "info"]
 
@@ -118,8 +120,12 @@ class Tries:
             states: Mapping[str, State] = {"started": "started", "failed": "failed"}
             tell(name, states.get(state, "passed"), cause, detail)
 
+        told = [float("-inf")]
+
         def progress(seen: PullProgress) -> None:
-            tell("image", "info", f"fetching {seen.image}", {"current": seen.current, "total": seen.total})
+            if (now := self._clock.now()) - told[0] >= PULL_REPORT_EVERY:
+                told[0] = now
+                tell("image", "info", str(seen), {"current": seen.current, "total": seen.total})
 
         try:
             launch = Launch(unit, spec.name, spec.routing, reservation, spec.stop_grace, "try")

@@ -16,6 +16,9 @@ from orchestrator.core.errors import NotAuthorised, NotFound, Unavailable
 if TYPE_CHECKING:
     from orchestrator.core.daemon_views import TryEvent, TryRequest
 
+_BESIDE = ("out", "err", "log_tail", "code", "hint")
+"""Details that are shown below a step; the others are in its message, and whole in `-o json`."""
+
 
 def try_path(
     common: Common,
@@ -94,7 +97,8 @@ def _show(common: Common, event: TryEvent) -> None:
     print(f"{paint(event.state):<8} {event.step}  {one_line(first)}".rstrip(), flush=True)
     for line in more:
         print(f"         {one_line(line)}", flush=True)
-    for name, value in event.detail.items():
+    for name in _BESIDE:
+        value = event.detail.get(name, "")
         lines = value if isinstance(value, list | tuple) else str(value).splitlines()
         for line in lines:
             print(f"         {name} | {clean(str(line))}", flush=True)

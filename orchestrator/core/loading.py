@@ -5,7 +5,8 @@ The daemon, `validate` and the API read by this one code. Nothing here raises on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,17 +23,42 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a file says. `definition` None: it has errors. `lines` are the text's; `positions` key path to place."""
+    """What a file says. `definition` None: it has errors. `lines` are the text's; `positions` key path to place.
+
+    `readable`: what is right in it, to be resolved for the problems that only resolving finds; never to be run.
+    """
 
     definition: Definition | None
     problems: tuple[Problem, ...]
     lines: tuple[str, ...] = ()
     positions: Mapping[str, Place] = field(default_factory=dict)
+    readable: Definition | None = None
 
     def at(self, path: str) -> Place:
         """1-based line and column of the value at `path`, else of the nearest value that holds it."""
         line, column = nearest(self.positions, path)
         return (line, column) if line else (1, 1)
+
+    def beyond(self, found: Iterable[Problem]) -> Iterator[Problem]:
+        """Of what resolving `readable` found: all of a valid file, else errors that none of reading explains."""
+        if self.definition is not None:
+            yield from found
+            return
+        known = {(p.path, p.message) for p in self.problems}
+        wrong = [p.path for p in self.problems if p.severity == "error"]
+        unclear = tuple(match[1] for path in wrong for rule in _DECIDING if (match := rule.match(path)))
+        for problem in found:
+            told = (problem.path, problem.message) in known
+            if problem.severity == "error" and not told and not problem.path.startswith(unclear):
+                yield problem
+
+
+_DECIDING = (
+    re.compile(r"(models\[\d+\]\.)(?:name|model_path)\b"),
+    re.compile(r"(models\[\d+\]\.)deployment\.(?:service_name|resource_group|model_mount_destination)\b"),
+    re.compile(r"(models\[\d+\]\.service)\b"),
+)
+"""Paths of errors, and the beginning of those where what was found later may only follow from them."""
 
 
 def load(data: bytes, file: str) -> Loaded:
@@ -47,7 +73,17 @@ def load(data: bytes, file: str) -> Loaded:
         value = _unless_too_much(lambda: reading.read(Definition, root, "", report), report)
     else:
         report.error(root, "", "a definition is a map", "begin with `models:` and indent the rest below it")
-    return Loaded(_unless_wrong(value, report), in_order(report.problems), document.lines, report.positions)
+    definition = _unless_wrong(value, report)
+    readable = definition or _salvaged(root, file)
+    return Loaded(definition, in_order(report.problems), document.lines, report.positions, readable)
+
+
+def _salvaged(root: Node, file: str) -> Definition | None:
+    try:
+        value = reading.read(Definition, root, "", Report(file, lenient=True))
+    except Enough:
+        return None
+    return None if value is BAD else value
 
 
 def load_mapping(data: bytes, file: str) -> tuple[Deployment | None, tuple[Problem, ...]]:

@@ -130,6 +130,10 @@ class PullProgress:
     current: int
     total: int
 
+    def __str__(self) -> str:
+        known = f": {self.current / 2**20:.1f} of {self.total / 2**20:.1f} MiB" if self.total else ""
+        return f"fetching {self.image}{known}"
+
 
 class Runtime(Protocol):
     """A container engine. Units are addressed by `Unit.id`; every call but `create` on a unit that does not exist

@@ -6,6 +6,7 @@ all problems of a file are found in one pass.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -180,7 +181,22 @@ def _part(part: type[Part], node: Node, path: str, report: Report) -> Any:
         return BAD
     if check := CHECKS.get(part):
         check({k: v for k, v in values.items() if v is not BAD}, path, report)
+    if report.lenient:
+        values = _stood_in(part, values, path)
     return BAD if BAD in values.values() else part(**values)
+
+
+def _stood_in(part: type[Part], values: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Without what is wrong; names and whatever else must be there stand for themselves, where that decides nothing."""
+    name = "-".join(re.findall(r"\w+", path))
+    stand_ins: Mapping[str, Mapping[str, Any]] = {
+        "Model": {"name": name},
+        "Service": {"port": 1},
+        "Deployment": {"service_name": name},
+    }
+    needed, given = fields(part).required, stand_ins.get(part.__name__, {})
+    kept = {key: given.get(key, BAD) if value is BAD else value for key, value in values.items()}
+    return {key: value for key, value in kept.items() if value is not BAD or key in needed}
 
 
 def _shaped(part: type[Part], node: Node, path: str, report: Report) -> Any:

@@ -28,11 +28,12 @@ class Enough(Exception):
 
 @dataclass(slots=True)
 class Report:
-    """Problems found so far, and key path to the place of its value."""
+    """Problems found so far, and key path to the place of its value. `lenient`: parts are made of what is right."""
 
     file: str
     problems: list[Problem] = field(default_factory=list)
     positions: dict[str, tuple[int, int]] = field(default_factory=dict)
+    lenient: bool = False
 
     def error(self, at: Place, path: str, message: str, hint: str = "") -> None:
         self.add("error", at, path, message, hint)

@@ -4,6 +4,7 @@ values that were read so far, so that one wrong value hides no other problem.
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -75,10 +76,21 @@ def _service(values: Mapping[str, Any], path: str, report: Report) -> None:
             report.at_path("error", f"{path}.pre_start_actions[{index}].ref", text, "give it another name")
     for where, key, hint in templates.undefined_refs(actions, command):
         report.at_path("error", f"{path}.{where}", f"`{{{key}}}` cannot be filled in here", hint)
+    if isinstance(command, str) and values.get("shell", "") is None:
+        _split(command, f"{path}.start_command", report)
     known = templates.known_keys(actions)
     for where, text in templates.templates(actions, command):
         if where.startswith("pre_start_actions") and templates.backendai_style(text, known):
             report.at_path("note", f"{path}.{where}", "is read as a Backend.AI template: `{{` stands for `{`")
+
+
+def _split(command: str, path: str, report: Report) -> None:
+    """What no shell reads is split when it starts: a quote that is left open would fail each start."""
+    try:
+        shlex.split(command)
+    except ValueError as error:
+        text = f"cannot be split as a shell would: {str(error)[:1].lower()}{str(error)[1:]}"
+        report.at_path("error", path, text, "close the quote, or leave `shell` out")
 
 
 def _no_result(values: Mapping[str, Any], path: str, report: Report) -> None:

@@ -100,7 +100,7 @@ class Executor:
             last[0] = now
             detail = {"image": seen.image, "current": seen.current, "total": seen.total}
             task = asyncio.ensure_future(
-                _awaited(self._emit("image.pulling", routing.service, routing.id, f"fetching {seen.image}", detail))
+                _awaited(self._emit("image.pulling", routing.service, routing.id, str(seen), detail))
             )
             pending.add(task)
             task.add_done_callback(pending.discard)

@@ -106,13 +106,14 @@ def finish(place: Place, sources: Sources, context: Context, launch: Deployment 
     problems, loaded = list(sources.problems), sources.loaded
     if loaded is not None:
         problems += loaded.problems
-    if loaded is not None and loaded.definition is not None:
+    if loaded is not None and loaded.readable is not None:
         below = (*context.below, *sources.below)
         above = Layer(launch, "start") if launch else None
         context = replace(context, folder=str(place.real), below=below, launch=above)
-        resolved = resolve(loaded.definition, context, str(sources.file), loaded.at)
-        problems += resolved.problems
-        services, names = resolved.services, resolved.names
+        resolved = resolve(loaded.readable, context, str(sources.file), loaded.at)
+        problems += loaded.beyond(resolved.problems)
+        services = resolved.services
+        names = resolved.names if loaded.definition else names
     ordered = _in_order([_shown(problem) for problem in problems], str(sources.file))
     valid = is_valid(ordered)
     services = services if valid else ()

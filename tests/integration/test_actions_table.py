@@ -6,6 +6,7 @@ A new action adds its rows to `FINISHES` and `FAILS`.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -243,6 +244,19 @@ async def test_values_of_secrets_leave_nowhere(inside: Inside) -> None:
     assert secret not in repr(told)
     assert "token ***" in repr(told)
     assert (inside.home / "kept").read_text() == secret, "only what is told is masked, not what is done"
+
+
+async def test_each_event_says_in_one_line_what_it_is_about(inside: Inside) -> None:
+    await inside.run(act("mkdir", path="d"), sh("exit 3", check=False), act("log", message="a" * 200 + "\nb"))
+    told = [re.sub(r"took \d+\.\d\d s", "took T", event.cause) for event in inside.events]
+    assert told == [
+        "pre_start_actions[0] (mkdir)",
+        "pre_start_actions[0] (mkdir) took T: d",
+        "pre_start_actions[1] (run_command)",
+        "pre_start_actions[1] (run_command) took T: exit code 3: /bin/sh -c 'exit 3'",
+        "pre_start_actions[2] (log)",
+        f"pre_start_actions[2] (log) took T: {'a' * 160} …",
+    ]
 
 
 async def test_cancelled_actions_leave_no_process(inside: Inside) -> None:

@@ -91,6 +91,7 @@ async def test_a_try_tells_each_step_and_cleans_up(tmp_path: Path, artifacts: Pa
             assert "nothing of it is left" in out
             assert not [line for line in daemon.processes().values() if "haproxy" not in line], name
             assert not list((daemon.state_dir / "routings").glob("[!.]*"))
+        assert "started  action  pre_start_actions[0] (run_command)\n" in (artifacts / "action.txt").read_text()
         assert "so it goes" in (artifacts / "exits.txt").read_text(), "its log"
         await interrupted(daemon, outside / "passes")
         if up:

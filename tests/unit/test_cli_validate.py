@@ -72,6 +72,40 @@ def test_every_problem_is_shown_with_its_line_and_a_caret() -> None:
     ]
 
 
+BESIDE: dict[str, tuple[str, list[str]]] = {
+    "a key and what is not granted": (
+        "deployment: {imag: x, user: root, devices: [/dev/a], resources: {cpu: -1, foo: 1}}",
+        ["deployment.imag", "deployment.user", "deployment.devices", "deployment.resources.cpu"],
+    ),
+    "rules between keys": (
+        "deployment: {resources: {mem: 1g, shm: 2g}, cluster_size: 2}",
+        ["deployment.resources.shm", "deployment.cluster_size"],
+    ),
+    "a group that may be another": (
+        "deployment: {resource_group: [], resources: {foo: 1}}",
+        ["deployment.resource_group"],
+    ),
+    "a name that may be another": (
+        "deployment: {service_name: a b}}, {name: m2, service: {port: 80}",
+        ["deployment.service_name"],
+    ),
+    "a part that is no part": ("deployment: [], metadata: 5", ["deployment", "metadata"]),
+    "nothing but reading": ("service: {port: x, start_command: []}", ["service.port", "service.start_command"]),
+    "what else is wrong": (
+        "service: {port: x}, deployment: {network: host}",
+        ["service.port", "deployment.network"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("keys", "paths"), BESIDE.values(), ids=BESIDE.keys())
+def test_a_wrong_key_hides_nothing_else_and_nothing_follows_from_it(keys: str, paths: list[str]) -> None:
+    service = "" if keys.startswith("service") else "service: {port: 80, start_command: [a, '{port}']}, "
+    model("m", f"models: [{{name: m, {service}{keys}}}]")
+    (told,) = json.loads(run("m", "-o", "json").stdout)
+    assert [problem["path"].removeprefix("models[0].") for problem in told["problems"]] == paths
+
+
 def test_warnings_count_only_with_strict() -> None:
     model("m", WARNED)
     assert run("m").exit_code == 0

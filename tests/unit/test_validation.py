@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.loading import load
 from orchestrator.core.problems import Problem, is_valid
+from orchestrator.core.resolve import Context, resolve
 
 DATA = Path(__file__).parent / "data" / "backendai"
 MODEL = "models: [{name: m, service: {port: 80, %s}}]"
@@ -106,6 +107,7 @@ KEYS = {
     MODEL % "start_command: []": ("models[0].service.start_command", "empty list", "image's own"),
     MODEL % "start_command: ''": ("models[0].service.start_command", "is empty", "image's own"),
     MODEL % "start_command: {a: 1}": ("models[0].service.start_command", "is a map", "list"),
+    MODEL % "shell: null, start_command: a 'b": ("models[0].service.start_command", "no closing quotation", "`shell`"),
     MODEL % "shell: ''": ("models[0].service.shell", "is empty", ""),
     MODEL % "healthcheck: {}": ("models[0].service.healthcheck", "unknown key", "`health_check`?"),
     "models: [{name: m, service: {port: 70000}}]": ("models[0].service.port", "70000 is out of range", "1 to 65535"),
@@ -321,6 +323,10 @@ def holds_together(data: bytes) -> None:
         if loaded.lines:
             assert 1 <= problem.line <= len(loaded.lines)
             assert 1 <= problem.column <= len(loaded.lines[problem.line - 1]) + 1
+    if loaded.readable is not None:  # whatever is right in it can be resolved
+        found = resolve(loaded.readable, Context(folder="/srv/m"), "f", loaded.at).problems
+        more = list(loaded.beyond(found))
+        assert more == list(found) if loaded.definition else {p.severity for p in more} <= {"error"}
     for line, column in loaded.positions.values():
         assert 1 <= line <= len(loaded.lines)
         assert 1 <= column <= len(loaded.lines[line - 1]) + 1
