@@ -56,7 +56,7 @@ async def until(
         try:
             value = condition()
             found: Any = await value if inspect.isawaitable(value) else value
-        except (OrchestratorError, AssertionError, OSError, LookupError, aiohttp.ClientError) as error:
+        except (OrchestratorError, AssertionError, OSError, LookupError, ValueError, aiohttp.ClientError) as error:
             found, seen = None, f"{type(error).__name__}: {error}"
         else:
             seen = repr(found)

@@ -386,7 +386,7 @@ def cut_off(told: Story, after: int) -> None:
 
 @given(rollouts(), st.integers(0, 40))
 def test_never_fewer_or_more_than_the_policy_allows(told: Story, cut: int) -> None:
-    """Also where it is cut off. Where neither leaves room to move (two percentages that round to nothing), one fewer."""
+    """Also where it is cut off. Where neither leaves room to move (percentages that round to nothing), one fewer."""
     update, desired = told.echo.spec.update, told.echo.desired
     spare = count_of(update.max_unavailable, desired, up=False)
     surge = count_of(update.max_surge, desired, up=True)
