@@ -159,11 +159,11 @@ def _print_causes(view: ExplainView) -> None:
     print(f"{view.service} is {paint(view.status)}")
     for cause in view.causes:
         routing = f" (routing {cause.routing})" if cause.routing else ""
-        print(f"- {clean(cause.message)}{routing} [{cause.code}]")
+        print(f"- {one_line(cause.message)}{routing} [{cause.code}]")
         for line in cause.log_tail:
             print(f"    | {clean(line)}")
         if cause.hint:
-            print(f"  hint: {clean(cause.hint)}")
+            print(f"  hint: {one_line(cause.hint)}")
 
 
 def scale(
