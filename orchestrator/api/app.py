@@ -15,6 +15,7 @@ from orchestrator.api import (
     docs,
     events,
     middlewares,
+    models,
     plans,
     revisions,
     routings,
@@ -40,6 +41,7 @@ ROUTES: tuple[Route, ...] = (
     *events.ROUTES,
     *tokens.ROUTES,
     *tries.ROUTES,
+    *models.ROUTES,
     *backendai.ROUTES,
     *docs.ROUTES,
 )
@@ -70,7 +72,7 @@ def build_app(
     app[CLOSING] = asyncio.Event()
     app[HEARTBEAT] = heartbeat
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, _bind(route))
+        app.router.add_route(route.method, _pattern(route.path), _bind(route))
     app.on_shutdown.append(_end_streams)
     return app
 
@@ -119,6 +121,11 @@ class _Refusal(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.Transport):
             transport.abort()
+
+
+def _pattern(path: str) -> str:
+    """What a file's path matches may have slashes in it."""
+    return path.replace("{path}", "{path:(?s:.+)}")
 
 
 def _bind(route: Route) -> WebHandler:

@@ -5,10 +5,19 @@ Every method raises errors of `core.errors` and nothing else. A `ref` is a servi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import BinaryIO, Protocol
 
 from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest
+from orchestrator.core.model_views import (
+    DefinitionRequest,
+    DefinitionView,
+    FileView,
+    ModelView,
+    UploadView,
+    ValidateRequest,
+    ValidateView,
+)
 from orchestrator.core.plan_views import ApplyRequest, ApplyView, PlanRequest, PlanView, ProgressView
 from orchestrator.core.revision_views import RevisionDetail, RevisionView
 from orchestrator.core.token_views import KeyView, TokenCheck, TokenRequest, TokenView
@@ -107,3 +116,39 @@ class Control(Protocol):
     async def drop_key(self, kid: str) -> KeyView: ...
 
     def try_run(self, request: TryRequest) -> AsyncIterator[TryEvent]: ...
+
+    async def models(self) -> Sequence[ModelView]:
+        """By models_dir and name, also those that an earlier one of the name shadows."""
+
+    async def model(self, name: str) -> ModelView: ...
+
+    async def create_model(self, name: str) -> ModelView: ...
+
+    async def remove_model(self, name: str, *, force: bool) -> None:
+        """Raises `Conflict` (in_use) while services run from it, unless `force`: they end with it."""
+
+    async def model_files(self, name: str, below: str) -> Sequence[FileView]:
+        """`below`: path of a folder in it; empty: itself."""
+
+    async def open_model_file(self, name: str, file: str) -> BinaryIO:
+        """With a descriptor; whoever gets it closes it."""
+
+    async def remove_model_file(self, name: str, file: str) -> None: ...
+
+    async def upload(self, name: str, file: str) -> UploadView:
+        """How far the upload of a file is."""
+
+    async def upload_part(
+        self, name: str, file: str, chunks: AsyncIterator[bytes], *, offset: int, total: int, executable: bool
+    ) -> UploadView:
+        """Raises `Conflict` (wrong_offset, upload_busy) or `Unavailable` (disk_full, broken_off); what came is kept."""
+
+    async def definition(self, name: str) -> DefinitionView: ...
+
+    async def write_definition(self, name: str, request: DefinitionRequest) -> DefinitionView:
+        """Raises `InvalidDefinition`, with nothing written, or `Conflict` (changed)."""
+
+    async def validate(self, request: ValidateRequest) -> ValidateView: ...
+
+    async def schema(self) -> Mapping[str, object]:
+        """The JSON Schema of definitions."""

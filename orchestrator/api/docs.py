@@ -68,10 +68,19 @@ def curl(made: Json, method: str, path: str, operation: Json) -> str:
     words = ["curl"] if method == "GET" else ["curl", "-X", method]
     if operation["security"]:
         words.append('-H "Authorization: Bearer $ORCHESTRATOR_TOKEN"')
-    if "requestBody" in operation:
-        sent = json.dumps(example(made, operation["requestBody"]["content"][JSON]["schema"]), ensure_ascii=False)
+    taken = operation.get("requestBody", {}).get("content", {})
+    if JSON in taken:
+        sent = json.dumps(example(made, taken[JSON]["schema"]), ensure_ascii=False)
         words += [f"-H 'Content-Type: {JSON}'", "-d", shlex.quote(sent)]
-    return " ".join([*words, f'"$ORCHESTRATOR_URL{path}"'])
+    elif taken:
+        words += [f"-H 'Content-Type: {next(iter(taken))}'", "--data-binary", "x"]
+    asked = [f"{one['name']}={one['schema'].get('minimum', 0) + 1}" for one in operation["parameters"] if _must(one)]
+    query = f"?{'&'.join(asked)}" if asked else ""
+    return " ".join([*words, f'"$ORCHESTRATOR_URL{path}{query}"'])
+
+
+def _must(parameter: Mapping[str, Any]) -> bool:
+    return bool(parameter["in"] == "query" and parameter["required"])
 
 
 def example(made: Json, schema: Mapping[str, Any]) -> Any:

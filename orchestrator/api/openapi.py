@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pydantic_core import core_schema
 
 from orchestrator import __version__
-from orchestrator.api.routes import JSON, Route
+from orchestrator.api.routes import JSON, OCTETS, Route
 from orchestrator.core.error_views import ErrorView
 
 Json: TypeAlias = dict[str, Any]
@@ -24,12 +24,15 @@ Refs: TypeAlias = Mapping[tuple[Any, Mode], Json]
 """Model and mode to its schema."""
 
 PROBLEM = "application/problem+json"
+_BYTES: Json = {"schema": {"type": "string", "format": "binary"}}
 _REF = "#/components/schemas/{model}"
 
 WORDS: Mapping[str, tuple[Json, str, str | int]] = {
     "ref": ({"type": "string"}, "A service's id, or its name in any case; for logs also a routing's id.", "echo"),
     "id": ({"type": "string"}, "The id that the list shows.", "r1"),
     "kid": ({"type": "string"}, "The key's id, as the list shows it.", "k1"),
+    "name": ({"type": "string"}, "The model folder's name.", "echo"),
+    "path": ({"type": "string"}, "A file's path in the model folder; its slashes may stand as they are.", "server.py"),
     "number": ({"type": "integer", "minimum": 1}, "The revision's number.", 3),
 }
 """What each name in a path stands for: its schema, in words, and an example."""
@@ -41,8 +44,11 @@ PROBLEMS: Mapping[int, tuple[str, str]] = {
     404: ("NotFound", "There is none of that name."),
     409: ("Conflict", "Something else stands in the way; the text says what."),
     413: ("TooLarge", "The body is larger than 1 MiB."),
+    416: ("NoSuchRange", "The file has no such part."),
+    422: ("InvalidDefinition", "The definition does not validate; `problems` has each in its place."),
     502: ("RuntimeFailure", "The container engine refused; `code` says why."),
     503: ("Unavailable", "Something that the daemon depends on does not answer now; later it may."),
+    507: ("DiskFull", "A disk is full; what was received is kept."),
 }
 _OTHER = ("Problem", "Any other error.")
 
@@ -101,6 +107,10 @@ def _operation(route: Route, refs: Refs) -> Json:
     }
     if route.request is not None:
         found["requestBody"] = {"required": True, "content": {JSON: {"schema": refs[route.request, "validation"]}}}
+    if route.takes:
+        found["requestBody"] = {"required": True, "content": {route.takes: _BYTES}}
+    if OCTETS in route.media:
+        found["responses"]["206"] = {"description": "A part of it, as `Range` asked for.", "content": {OCTETS: _BYTES}}
     return found
 
 
@@ -137,6 +147,8 @@ def _success(route: Route, refs: Refs) -> Json:
 
 def _content(media: str, route: Route, refs: Refs) -> Json:
     """OpenAPI 3.1 has no schema for a stream: what each of its items is, `x-item-schema` says."""
+    if media == OCTETS:
+        return _BYTES
     if route.response is None:
         return {"schema": {"type": "string"}}
     one = refs[route.response, "serialization"]

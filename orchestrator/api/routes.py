@@ -16,6 +16,8 @@ from orchestrator.core.views import Request
 
 JSON, LINES, EVENTS = "application/json", "application/x-ndjson", "text/event-stream"
 """An answer at once; lines of JSON, and server-sent events, as they come."""
+OCTETS = "application/octet-stream"
+"""A file's bytes."""
 
 Access = Literal["public", "read", "admin"]
 Handler = Callable[[web.Request, Control], Awaitable[web.StreamResponse]]
@@ -31,7 +33,7 @@ class Route:
     `request`, `response`: models of the bodies; a `many` response is an array of them, or a stream. `query`: model of
     the query's parameters. `status`: that of success. `media`: what the answer may come as, the usual one first.
     `refuses`: statuses of the errors that are its own, beside those that access, wrong requests and a
-    path's references bring.
+    path's references bring. `takes`: what a body that is no model is sent as. A path's `{path}` may hold slashes.
     """
 
     method: str
@@ -46,6 +48,7 @@ class Route:
     status: int = 200
     media: tuple[str, ...] = (JSON,)
     refuses: tuple[int, ...] = ()
+    takes: str = ""
 
 
 class OfService(Request):

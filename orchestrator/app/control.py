@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 from orchestrator import __version__
 from orchestrator.api.doctor import host_checks
+from orchestrator.app.models import ModelFolders
 from orchestrator.app.plans import PlanChanges
 from orchestrator.app.rollouts import Rollouts
 from orchestrator.core import present
@@ -24,7 +25,7 @@ LATEST = 20
 """Events shown with a service."""
 
 
-class DaemonControl(Rollouts, PlanChanges):
+class DaemonControl(Rollouts, PlanChanges, ModelFolders):
     """Implements `api.control.Control`."""
 
     # --- the daemon -------------------------------------------------------------------------------------------------
@@ -141,8 +142,6 @@ class DaemonControl(Rollouts, PlanChanges):
                 async for event in stream:
                     yield present.event_view(event)
             return
-        if not self._parts.journal.store_error:
-            await self._parts.journal.flush()  # who sees a state finds the events that led to it
         for event in await self._parts.store.events(after=after, service=service or "", limit=limit, newest=True):
             yield present.event_view(event)
 

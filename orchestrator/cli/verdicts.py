@@ -13,8 +13,8 @@ from orchestrator.cli.common import ERROR, INVALID, OK, Common
 from orchestrator.cli.definitions import Unread, read_all
 from orchestrator.cli.output import clean, print_json
 from orchestrator.cli.render_problems import rendered
-from orchestrator.cli.resolved_view import resolved_view
 from orchestrator.core.problems import Problem, is_valid
+from orchestrator.core.resolved_view import resolved_view
 from orchestrator.core.updating import policy
 from orchestrator.folders import Reading
 from orchestrator.settings import load

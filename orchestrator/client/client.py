@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +16,17 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from orchestrator.core.daemon_views import CheckView, DocumentView, StatusView, TryEvent, TryRequest
 from orchestrator.core.error_views import ErrorView
 from orchestrator.core.errors import OrchestratorError, Unavailable
+from orchestrator.core.model_views import (
+    DefinitionRequest,
+    DefinitionView,
+    FileView,
+    ModelRequest,
+    ModelView,
+    SchemaView,
+    UploadView,
+    ValidateRequest,
+    ValidateView,
+)
 from orchestrator.core.plan_views import ApplyRequest, ApplyView, PlanRequest, PlanView, ProgressView, TargetView
 from orchestrator.core.revision_views import RatioRequest, RevisionDetail, RevisionView, RollbackRequest
 from orchestrator.core.token_views import InspectRequest, KeyView, TokenCheck, TokenRequest, TokenView
@@ -36,6 +48,10 @@ Value = TypeVar("Value")
 
 _STREAM = aiohttp.ClientTimeout(total=None, connect=5, sock_read=30)
 """Heartbeats come every 2 s: a silence of 30 s is a dead connection."""
+
+
+_UPLOAD = aiohttp.ClientTimeout(total=None, connect=5, sock_read=600)
+"""Of one part: a slow line may take long, and so may a slow disk with the last one."""
 
 
 class Client:
@@ -211,6 +227,68 @@ class Client:
         async for line in self._lines("POST", "/v1/try", body=request):
             yield _read(TryEvent, line)
 
+    # --- model folders
+
+    async def models(self) -> tuple[ModelView, ...]:
+        return await self._many("GET", "/v1/models", ModelView)
+
+    async def model(self, name: str) -> ModelView:
+        return await self._one("GET", _path("/v1/models", name), ModelView)
+
+    async def create_model(self, name: str) -> ModelView:
+        return await self._one("POST", "/v1/models", ModelView, body=ModelRequest(name=name))
+
+    async def remove_model(self, name: str, *, force: bool = False) -> None:
+        """`force`: also while services run from it, which end with it."""
+        await self._call("DELETE", _path("/v1/models", name), query={"force": _flag(force)})
+
+    async def model_files(self, name: str, below: str = "") -> tuple[FileView, ...]:
+        """What lies directly in the folder `below` of a model folder."""
+        return await self._many("GET", _path("/v1/models", name) + "/files", FileView, query={"path": below or None})
+
+    async def download(
+        self, name: str, file: str, *, offset: int = 0, chunk: int = 1 << 20
+    ) -> AsyncGenerator[bytes, None]:
+        """A file's bytes from `offset`, at most `chunk` at a time. Raises `Unavailable` where they end too soon."""
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        async with self._answer("GET", _file(name, file), None, None, _STREAM, headers=headers) as response:
+            async for some in response.content.iter_chunked(chunk):
+                yield some
+
+    async def upload(self, name: str, file: str) -> UploadView:
+        """How far the upload of a file is: where to go on."""
+        return await self._one("GET", _file(name, file), UploadView, query={"part": "true"})
+
+    async def upload_part(
+        self, name: str, file: str, data: bytes, *, offset: int = 0, total: int | None = None, executable: bool = False
+    ) -> UploadView:
+        """At most `core.model_views.PART` bytes of a file of `total` bytes (None: these are all) from `offset` on. The
+        last part may take long: the file is on the disk when it is answered."""
+        query = {"offset": offset, "total": len(data) if total is None else total, "executable": _flag(executable)}
+        headers = {"Content-Type": "application/octet-stream"}
+        path = _file(name, file)
+        async with self._answer("PUT", path, query, None, _UPLOAD, headers=headers, data=data) as response:
+            return _read(UploadView, await response.read())
+
+    async def remove_model_file(self, name: str, file: str) -> None:
+        """A file, a folder with all that is in it, or an upload that was begun."""
+        await self._call("DELETE", _file(name, file))
+
+    async def definition(self, name: str) -> DefinitionView:
+        """`digest` null: it has none yet."""
+        return await self._one("GET", _path("/v1/models", name) + "/definition", DefinitionView)
+
+    async def write_definition(self, name: str, request: DefinitionRequest) -> DefinitionView:
+        """Raises `InvalidDefinition`, with nothing written, or `Conflict` (code `changed`)."""
+        return await self._one("PUT", _path("/v1/models", name) + "/definition", DefinitionView, body=request)
+
+    async def validate(self, request: ValidateRequest) -> ValidateView:
+        return await self._one("POST", "/v1/validate", ValidateView, body=request)
+
+    async def schema(self) -> SchemaView:
+        """The JSON Schema of definitions."""
+        return await self._one("GET", "/v1/schema", SchemaView)
+
     async def ask(
         self, method: str, path: str, *, query: Mapping[str, object] | None = None, body: BaseModel | None = None
     ) -> bytes:
@@ -261,12 +339,17 @@ class Client:
         query: Mapping[str, object] | None,
         body: BaseModel | None,
         timeout: aiohttp.ClientTimeout,
+        *,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._session is None:
             raise RuntimeError("a Client is used inside `async with`")
         sent: dict[str, Any] = {"params": {k: str(v) for k, v in (query or {}).items() if v is not None}}
         if body is not None:
             sent |= {"data": body.model_dump_json(), "headers": {"Content-Type": "application/json"}}
+        elif headers or data is not None:
+            sent |= {"data": io.BytesIO(data) if data is not None else None, "headers": headers}
         try:
             async with self._session.request(
                 method, self.url + path, timeout=timeout, allow_redirects=False, **sent
@@ -289,6 +372,10 @@ class Client:
 def _path(prefix: str, ref: str) -> str:
     """`ref` as one segment, whatever it holds."""
     return f"{prefix}/{quote(ref, safe='')}"
+
+
+def _file(name: str, file: str) -> str:
+    return f"{_path('/v1/models', name)}/files/{quote(file, safe='')}"
 
 
 def _reason(error: OSError) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from orchestrator.core.errors import (
     Conflict,
     Fault,
+    InvalidDefinition,
     InvalidInput,
     NotAuthorised,
     NotFound,
@@ -14,9 +16,11 @@ from orchestrator.core.errors import (
     RuntimeFailure,
     Unavailable,
 )
-from orchestrator.core.views import View
+from orchestrator.core.problems import Problem
+from orchestrator.core.views import ProblemView, View
 
 HTTP_STATUS: Mapping[int, type[OrchestratorError]] = {
+    422: InvalidDefinition,
     400: InvalidInput,
     401: NotAuthorised,
     403: NotAuthorised,
@@ -24,10 +28,14 @@ HTTP_STATUS: Mapping[int, type[OrchestratorError]] = {
     405: InvalidInput,
     409: Conflict,
     413: InvalidInput,
+    416: InvalidInput,
     502: RuntimeFailure,
     503: Unavailable,
+    507: Unavailable,
 }
 """An error's class to and from the wire; the first status of a class is the one that is sent."""
+STATUS_OF_CODE: Mapping[str, int] = {"forbidden": 403, "too_large": 413, "no_such_range": 416, "disk_full": 507}
+"""Errors whose status says more than their class."""
 
 
 class FaultView(View):
@@ -49,19 +57,34 @@ class ErrorView(View):
     hint: str = ""
     errors: tuple[FaultView, ...] = ()
     """Of a request that is refused for what it says: each field that is wrong, at most 20."""
+    problems: tuple[ProblemView, ...] = ()
+    """Of a definition that is refused: all that is wrong with it, each in its place."""
 
     @classmethod
     def of(cls, error: OrchestratorError, *, status: int = 0) -> ErrorView:
-        """`status` 0: by the error's class; 403 where its code is `forbidden`."""
+        """`status` 0: by the error's code or class."""
         if not status:
             status = next((s for s, kind in HTTP_STATUS.items() if isinstance(error, kind)), 500)
-            status = 403 if error.code == "forbidden" else status
+            special = STATUS_OF_CODE.get(error.code, status)
+            status = special if isinstance(error, HTTP_STATUS.get(special, OrchestratorError)) else status
         title = type(error).__name__
         faults = error.faults if isinstance(error, InvalidInput) else ()
         errors = tuple(FaultView(field=fault.field, message=fault.message) for fault in faults)
-        return cls(title=title, status=status, detail=error.message, code=error.code, hint=error.hint, errors=errors)
+        wrong = error.problems if isinstance(error, InvalidDefinition) else ()
+        return cls(
+            title=title,
+            status=status,
+            detail=error.message,
+            code=error.code,
+            hint=error.hint,
+            errors=errors,
+            problems=tuple(ProblemView(**asdict(problem)) for problem in wrong),
+        )
 
     def error(self) -> OrchestratorError:
+        if HTTP_STATUS.get(self.status) is InvalidDefinition:
+            wrong = [Problem(**dict(one)) for one in self.problems]
+            return InvalidDefinition(self.detail, hint=self.hint, code=self.code, problems=wrong)
         if HTTP_STATUS.get(self.status) is InvalidInput:
             faults = [Fault(one.field, one.message) for one in self.errors]
             return InvalidInput(self.detail, hint=self.hint, code=self.code, faults=faults)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.core.problems import Problem
+
 
 class OrchestratorError(Exception):
     """Base of all errors shown to users. `code` is stable (scripts and `explain` rely on it)."""
@@ -38,6 +40,18 @@ class InvalidInput(OrchestratorError):
     def __init__(self, message: str, *, hint: str = "", code: str | None = None, faults: Sequence[Fault] = ()) -> None:
         super().__init__(message, hint=hint, code=code)
         self.faults = tuple(faults)
+
+
+class InvalidDefinition(InvalidInput):
+    """A definition that was to be written does not validate; nothing was. `problems`: all of them. HTTP 422."""
+
+    code = "definition_invalid"
+
+    def __init__(
+        self, message: str, *, hint: str = "", code: str | None = None, problems: Sequence[Problem] = ()
+    ) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.problems = tuple(problems)
 
 
 class NotFound(OrchestratorError):

@@ -6,15 +6,14 @@ Of a candidate only the definition and the file beside it count. Called in a thr
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from orchestrator.core.errors import InvalidInput, NotFound, Unavailable
-from orchestrator.folders.files import Refused, cause
+from orchestrator.folders.files import cause
+from orchestrator.folders.pinned import Pinned, lies_at, pinned, write_below, write_whole
 from orchestrator.folders.reading import Place, Reading, context_of, definition_name, finish, locate, refused
 from orchestrator.folders.sources import DEFINITIONS, SIDE_FILES, gather
 from orchestrator.settings import Settings
@@ -72,14 +71,14 @@ def put_in_place(chosen: Chosen, readings: Mapping[str, Reading], settings: Sett
     for target, file in chosen.candidates.items():
         texts = readings[str(target)].texts
         try:
-            with _pinned(target, settings) as folder:
+            with _opened(target, settings) as folder:
                 sides = [name for name in SIDE_FILES if name in texts and (file.parent / name).is_file()]
                 for name in sides:
-                    _write(folder / name, texts[name], file.parent / name)
+                    write_whole(folder.fd, name, texts[name].encode(), _mode(file.parent / name))
                 for name in SIDE_FILES if sides else ():
-                    if name not in sides:
-                        (folder / name).unlink(missing_ok=True)  # it would count instead of, or beside, the new one
-                _write(folder / _name_in(target, file, settings), texts[file.name], file)
+                    if name not in sides and lies_at(folder.fd, name) is not None:
+                        os.unlink(name, dir_fd=folder.fd)  # it would count instead of the new one
+                write_below(folder, _name_in(target, file, settings), texts[file.name].encode(), _mode(file))
         except OSError as error:
             hint = "the daemon's user must be able to write there (under systemd: ReadWritePaths=)"
             raise Unavailable(f"cannot write to {target}: {cause(error)}", hint=hint, code="not_writable") from None
@@ -150,42 +149,16 @@ def _name_in(target: Path, file: Path, settings: Settings) -> str:
 
 
 @contextmanager
-def _pinned(target: Path, settings: Settings) -> Iterator[Path]:
-    """The folder, made where there is none, as a path that stays what it was when it was judged: whoever may write
-    into a models_dir could put a link in its place. Raises OSError."""
+def _opened(target: Path, settings: Settings) -> Iterator[Pinned]:
+    """The folder, made where there is none. Raises OSError."""
     target.mkdir(exist_ok=True)
-    place = locate(target, settings)
-    if place.refusal:
-        raise Refused(place.refusal)
-    fd = os.open(place.real, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        folder = Path(f"/proc/self/fd/{fd}")
-        if folder.resolve() != place.real:
-            raise Refused("it was moved meanwhile")
+    with pinned(locate(target, settings)) as folder:
         yield folder
-    finally:
-        os.close(fd)
 
 
-def _write(path: Path, text: str, source: Path) -> None:
-    """With the owner and the permissions of the file that it replaces, else no more of them than `source` has."""
-    try:
-        before = path.stat(follow_symlinks=False)
-        mode = stat.S_IMODE(before.st_mode) if stat.S_ISREG(before.st_mode) else 0o600
-    except FileNotFoundError:
-        before, mode = None, source.stat().st_mode & 0o644 | 0o600
-    with NamedTemporaryFile(dir=path.parent, prefix=".orchestrator-", delete=False) as file:
-        try:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-            with suppress(PermissionError):  # only root may give it to another
-                os.fchown(file.fileno(), *(-1, -1) if before is None else (before.st_uid, before.st_gid))
-            os.fchmod(file.fileno(), mode)
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+def _mode(source: Path) -> int:
+    """No more permissions than `source` has."""
+    return source.stat().st_mode & 0o644 | 0o600
 
 
 def _resolved(path: Path) -> Path:

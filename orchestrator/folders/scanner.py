@@ -9,12 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from orchestrator.core.file_names import NOT_MODELS
 from orchestrator.folders.files import cause
 from orchestrator.folders.reading import Place, Reading, context_of, definition_name, finish, locate, refused
 from orchestrator.folders.sources import DEFINITIONS, Sources, gather
 from orchestrator.settings import Settings
-
-NOT_MODELS = frozenset({"lost+found"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Scanner:
         seen: set[Path] = set()
         for models_dir in self._settings.models_dirs:
             try:
-                for folder in _folders(models_dir):
+                for folder in folders_of(models_dir):
                     seen.add(folder)
                     reading = self._read(folder)
                     if reading is not None:
@@ -72,7 +71,7 @@ def scan(settings: Settings, runtime: str) -> Scan:
     return Scanner(settings, runtime).scan()
 
 
-def _folders(models_dir: Path) -> Iterator[Path]:
+def folders_of(models_dir: Path) -> Iterator[Path]:
     """What may be model folders, in order of name. Links that lead nowhere are among them: their disk may be gone."""
     for path in sorted(models_dir.iterdir()):
         if path.name.startswith(".") or path.name in NOT_MODELS:

@@ -64,12 +64,13 @@ def gather(
 
 
 def gather_text(folder: Path, root: Path | None, data: bytes, file: Path | None) -> Sources:
-    """As `gather`, with the definition's text given; where it stands for no `file` that is there, it stands alone."""
+    """As `gather`, with the definition's text given. It stands alone where it is for no `file` that is there or that
+    would lie in `folder`."""
     shown = file or Path("<stdin>")
     digest = _mark("", shown.name, data)
     sources = Sources(shown, loading.load(data, str(shown)), digest=digest, settled=False)
     sources.texts[shown.name] = _text(data)
-    if file is not None and file.is_file():
+    if file is not None and (file.is_file() or file.parent == folder):
         _add_side_file(sources, folder, root)
     return sources
 

@@ -6,10 +6,21 @@ It keeps one service `echo` and what was asked of it; `raises` makes any method 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import BinaryIO
 
 from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest
 from orchestrator.core.errors import NotFound, Unavailable
+from orchestrator.core.model_views import (
+    DefinitionRequest,
+    DefinitionView,
+    FileView,
+    ModelView,
+    UploadView,
+    ValidateRequest,
+    ValidateView,
+)
 from orchestrator.core.plan_views import (
     ApplyRequest,
     ApplyView,
@@ -22,6 +33,7 @@ from orchestrator.core.plan_views import (
     TargetView,
 )
 from orchestrator.core.revision_views import RevisionDetail, RevisionView
+from orchestrator.core.schema import definition_schema
 from orchestrator.core.state import RoutingStatus, ServiceStatus
 from orchestrator.core.token_views import KeyView, TokenCheck, TokenRequest, TokenView
 from orchestrator.core.views import (
@@ -108,6 +120,22 @@ PLAN = PlanView(
 )
 TARGET = TargetView(service="echo", id=ECHO.id, revision="abc", number=2, change="rolling")
 TOKEN = TokenView(id="t1", service="echo", name="laptop", expires_at=instant(4_000_000_000))
+MODEL = ModelView(
+    name="echo",
+    folder="/srv/models/echo",
+    definition="model-definition.yml",
+    valid=True,
+    services=("echo",),
+    status=ServiceStatus.HEALTHY,
+    modified_at=instant(1_700_000_000),
+    writable=True,
+)
+FILES = (
+    FileView(path="weights", kind="folder", modified_at=instant(1_700_000_000)),
+    FileView(path="server.py", kind="file", size=1536, modified_at=instant(1_700_000_000)),
+)
+DEFINITION = DefinitionView(file="model-definition.yml", text="models: []\n", digest="d1")
+JUDGED = ValidateView(valid=True, resolved="  service echo, revision 1")
 
 
 class SmallControl:
@@ -123,6 +151,9 @@ class SmallControl:
         self.plan_view = PLAN
         self.comes_to: list[tuple[ProgressState, str]] = [("under_way", "0 of 1 are HEALTHY"), ("done", "all are")]
         """What one question after the other about an apply is answered; the last one for ever."""
+        self.content = b"0123456789"
+        """Of every file of the model folder."""
+        self.received = b""
         self.is_ready = True
         self.closed = asyncio.Event()
         """Set when a stream's source was closed."""
@@ -273,8 +304,7 @@ class SmallControl:
 
     async def token_inspect(self, text: str) -> TokenCheck:
         self._note("token_inspect", text)
-        claims = {"svc": "echo", "exp": 5, "iat": 1e300}
-        return TokenCheck(valid=text == "good", reason="" if text == "good" else "expired", claims=claims)
+        return TokenCheck(valid=text == "good", reason="" if text == "good" else "expired", claims={"svc": "echo"})
 
     async def keys(self) -> Sequence[KeyView]:
         return [KeyView(kid="k1", signs=True)]
@@ -290,3 +320,65 @@ class SmallControl:
         self._note("try_run", request)
         yield TryEvent(step="start", state="started", at=instant(1))
         yield TryEvent.model_validate({"step": "probe", "state": self.verdict, "message": "done", "at": instant(2)})
+
+    async def models(self) -> Sequence[ModelView]:
+        self._note("models")
+        return [MODEL]
+
+    async def model(self, name: str) -> ModelView:
+        self._note("model", name)
+        return self._known_model(name)
+
+    def _known_model(self, name: str) -> ModelView:
+        if name != MODEL.name:
+            raise NotFound(f"there is no model folder {name!r}", hint="`orchestrator models` lists them")
+        return MODEL
+
+    async def create_model(self, name: str) -> ModelView:
+        self._note("create_model", name)
+        return MODEL.model_copy(update={"name": name, "definition": "", "valid": False, "status": "none"})
+
+    async def remove_model(self, name: str, *, force: bool) -> None:
+        self._note("remove_model", name, force)
+        self._known_model(name)
+
+    async def model_files(self, name: str, below: str) -> Sequence[FileView]:
+        self._note("model_files", name, below)
+        return FILES
+
+    async def open_model_file(self, name: str, file: str) -> BinaryIO:
+        self._note("open_model_file", name, file)
+        opened = tempfile.TemporaryFile()  # noqa: SIM115  # whoever asked closes it
+        opened.write(self.content)
+        opened.flush()
+        return opened  # type: ignore[return-value]
+
+    async def remove_model_file(self, name: str, file: str) -> None:
+        self._note("remove_model_file", name, file)
+
+    async def upload(self, name: str, file: str) -> UploadView:
+        self._note("upload", name, file)
+        return UploadView(path=file, received=len(self.received), total=0)
+
+    async def upload_part(
+        self, name: str, file: str, chunks: AsyncIterator[bytes], *, offset: int, total: int, executable: bool
+    ) -> UploadView:
+        self._note("upload_part", name, file, offset, total, executable)
+        self.received = self.received[:offset] + b"".join([chunk async for chunk in chunks])
+        done = len(self.received) == total
+        return UploadView(path=file, received=len(self.received), total=total, done=done)
+
+    async def definition(self, name: str) -> DefinitionView:
+        self._note("definition", name)
+        return DEFINITION
+
+    async def write_definition(self, name: str, request: DefinitionRequest) -> DefinitionView:
+        self._note("write_definition", name, request)
+        return DEFINITION.model_copy(update={"text": request.text, "digest": "d2"})
+
+    async def validate(self, request: ValidateRequest) -> ValidateView:
+        self._note("validate", request)
+        return JUDGED
+
+    async def schema(self) -> Mapping[str, object]:
+        return definition_schema()

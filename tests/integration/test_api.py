@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 
 import aiohttp
 import pytest
 from aiohttp import web
-from small_control import ECHO, PLAN, REVISIONS, ROUTING, TARGET, TOKEN, SmallControl
+from small_control import (
+    DEFINITION,
+    ECHO,
+    FILES,
+    JUDGED,
+    MODEL,
+    PLAN,
+    REVISIONS,
+    ROUTING,
+    TARGET,
+    TOKEN,
+    SmallControl,
+)
 
 from orchestrator.api.app import ROUTES, build_app, serve
 from orchestrator.api.metrics import Metrics
 from orchestrator.api.middlewares import admin_token
+from orchestrator.api.openapi import WORDS
 from orchestrator.api.routes import Access, Route
 from orchestrator.client import Client
 from orchestrator.core.daemon_views import TryRequest
@@ -27,6 +41,7 @@ from orchestrator.core.errors import (
     RuntimeFailure,
     Unavailable,
 )
+from orchestrator.core.model_views import DefinitionRequest, ValidateRequest
 from orchestrator.core.plan_views import ApplyRequest, ApplyView, PlanRequest
 from orchestrator.core.state import RoutingStatus, ServiceStatus
 from orchestrator.core.token_views import TokenRequest
@@ -71,7 +86,7 @@ async def raw(url: str) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def example(route: Route) -> str:
-    return route.path.replace("{ref}", "echo").replace("{id}", "t1").replace("{kid}", "k1").replace("{number}", "3")
+    return re.sub(r"\{(\w+)\}", lambda found: str(WORDS[found[1]][2]), route.path)
 
 
 # --- access ---------------------------------------------------------------------------------------------------------
@@ -115,6 +130,8 @@ async def test_a_loopback_bind_answers_loopback_names_only(host: str, status: in
 
 # --- each method ----------------------------------------------------------------------------------------------------
 
+WANTED = DefinitionRequest(text="ü: 1\n", digest="d1")
+WRITTEN = DEFINITION.model_copy(update={"text": WANTED.text, "digest": "d2"})
 CALLS: list[tuple[Callable[[Client], Awaitable[object]], tuple[object, ...] | None, object]] = [
     (lambda c: c.services(), ("services",), (ECHO,)),
     (lambda c: c.routings(), ("routings", None), (ROUTING,)),
@@ -136,6 +153,19 @@ CALLS: list[tuple[Callable[[Client], Awaitable[object]], tuple[object, ...] | No
     (lambda c: c.confirm_removal(), ("confirm_removal", None), ("echo",)),
     (lambda c: c.confirm_removal("x"), ("confirm_removal", "x"), ("x",)),
     (lambda c: c.tokens("echo"), ("tokens", "echo"), (TOKEN,)),
+    (lambda c: c.models(), ("models",), (MODEL,)),
+    (lambda c: c.model("echo"), ("model", "echo"), MODEL),
+    (lambda c: c.remove_model("echo", force=True), ("remove_model", "echo", True), None),
+    (lambda c: c.model_files("echo"), ("model_files", "echo", ""), FILES),
+    (lambda c: c.model_files("echo", "a/b"), ("model_files", "echo", "a/b"), FILES),
+    (lambda c: c.remove_model_file("echo", "a/b"), ("remove_model_file", "echo", "a/b"), None),
+    (lambda c: c.definition("echo"), ("definition", "echo"), DEFINITION),
+    (lambda c: c.write_definition("echo", WANTED), ("write_definition", "echo", WANTED), WRITTEN),
+    (
+        lambda c: c.validate(ValidateRequest(text="x", model="m")),
+        ("validate", ValidateRequest(text="x", model="m")),
+        JUDGED,
+    ),
     (lambda c: c.metrics(), None, b"orchestrator_services 1\n"),
     (lambda c: c.ready(), None, None),
 ]
@@ -211,7 +241,16 @@ async def test_an_error_crosses_the_wire_whole(
     )
     async with raw.get("/v1/status", headers=BEARER) as answer:
         assert answer.status == status
-        assert (await answer.json()).keys() == {"type", "title", "status", "detail", "code", "hint", "errors"}
+        assert (await answer.json()).keys() == {
+            "type",
+            "title",
+            "status",
+            "detail",
+            "code",
+            "hint",
+            "errors",
+            "problems",
+        }
 
 
 async def test_an_unexpected_error_says_nothing_of_itself(client: Client, control: SmallControl) -> None:

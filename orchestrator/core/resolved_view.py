@@ -1,4 +1,4 @@
-"""What would run of one service, as text: the resolved view of `validate --show`."""
+"""What would run of one service, as text: the resolved view of `validate --show`, also of the API."""
 
 from __future__ import annotations
 
