@@ -12,13 +12,12 @@ from uuid import uuid4
 from orchestrator.app.parts import Parts
 from orchestrator.core import present
 from orchestrator.core.errors import Conflict, InvalidInput, NotFound
+from orchestrator.core.kinds import MOST_ROUTINGS
 from orchestrator.core.pending import summary
 from orchestrator.core.spec import ServiceSpec
 from orchestrator.core.state import Attempts, Removed, Routing, Service
 from orchestrator.core.views import LaunchRequest, ServiceView
 from orchestrator.folders import Reading
-
-MOST_ROUTINGS = 1000
 
 
 class ServiceChanges:

@@ -142,6 +142,8 @@ class DaemonControl(Rollouts, PlanChanges, ModelFolders):
                 async for event in stream:
                     yield present.event_view(event)
             return
+        if not self._parts.journal.store_error:
+            await self._parts.journal.flush()  # who sees a state finds the events that led to it
         for event in await self._parts.store.events(after=after, service=service or "", limit=limit, newest=True):
             yield present.event_view(event)
 

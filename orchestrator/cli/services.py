@@ -39,7 +39,7 @@ SERVICES = (
     Column("ROUTINGS", lambda s: _counts(s), right=True),
     Column("REVISION", lambda s: s.revision),
     Column("ENDPOINT", lambda s: s.endpoint),
-    Column("CAUSE", lambda s: s.held or (s.rollout.said if s.rollout else s.cause) or s.pending),
+    Column("CAUSE", lambda s: _held(s) or (s.rollout.said if s.rollout else s.cause) or s.pending),
 )
 ROUTINGS = (
     Column("ID", lambda r: r.id),
@@ -97,6 +97,10 @@ def ps(
         print_table(ROUTINGS, routings, nothing="no routings")
 
 
+def _held(service: ServiceView) -> str:
+    return f"its removal is held: {service.held}" if service.held else ""
+
+
 def describe(common: Common, service: ServiceName) -> None:
     """Show everything about one service: its resolved definition, routings, problems and latest events."""
     detail = ask(common, lambda client: client.service(service))
@@ -118,7 +122,7 @@ def _print_detail(detail: ServiceDetail) -> None:
             "rollout": detail.rollout.said if detail.rollout else "",
             "rolled back": detail.rejected,
             "pending": detail.pending,
-            "cause": detail.held or (detail.cause if detail.cause not in told else ""),
+            "cause": _held(detail) or (detail.cause if detail.cause not in told else ""),
             "routings": _counts(detail),
             "revision": detail.revision,
             "endpoint": ", ".join(detail.endpoints) or detail.endpoint,
@@ -159,11 +163,11 @@ def _print_causes(view: ExplainView) -> None:
     print(f"{view.service} is {paint(view.status)}")
     for cause in view.causes:
         routing = f" (routing {cause.routing})" if cause.routing else ""
-        print(f"- {clean(cause.message)}{routing} [{cause.code}]")
+        print(f"- {one_line(cause.message)}{routing} [{cause.code}]")
         for line in cause.log_tail:
             print(f"    | {clean(line)}")
         if cause.hint:
-            print(f"  hint: {clean(cause.hint)}")
+            print(f"  hint: {one_line(cause.hint)}")
 
 
 def scale(

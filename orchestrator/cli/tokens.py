@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import typer
@@ -91,8 +93,17 @@ def inspect(
         print_json({**dump(check, exclude=("token",)), "token": check.token and dump(check.token, exclude=("token",))})
     else:
         print(paint("ok" if check.valid else "fail"), one_line(check.reason or "valid"))
-        print_facts({str(name): str(value) for name, value in check.claims.items()})
+        print_facts({str(name): _claim(str(name), value) for name, value in check.claims.items()})
     raise typer.Exit(0 if check.valid else 1)
+
+
+def _claim(name: str, value: object) -> str:
+    """Points in time also as people read them. Claims are anybody's text."""
+    moment = None
+    if name in ("iat", "nbf", "exp") and isinstance(value, int | float):
+        with suppress(ValueError, OverflowError, OSError):
+            moment = datetime.fromtimestamp(value, UTC)
+    return f"{value} ({when(moment)})" if moment else str(value)
 
 
 def rotate_key(common: Common) -> None:

@@ -260,7 +260,9 @@ RATE = Kind(
 FACTOR = Kind(
     "a factor", partial(units.parse_bounded, least=1.0, most=1000.0), {"type": "number", "minimum": 1, "maximum": 1000}
 )
-ROUTINGS = count("a number of routings", 0, 10_000)
+MOST_ROUTINGS = 10_000
+"""Of one service."""
+ROUTINGS = count("a number of routings", 0, MOST_ROUTINGS)
 MEMBERS = count("a number of nodes", 1, 1_000)
 IMAGE = text(
     "a container image", r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", "such as python:3.12 or registry.example/team/server:1"

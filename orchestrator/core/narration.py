@@ -58,7 +58,8 @@ class Narration:
             case Advance(rollout=rollout, cause=cause):
                 return self._advance(rollout, cause)
             case Switch(rollout=rollout, side=side):
-                return f"switch all requests at once to revision {self._number(rollout.revision)} ({side})"
+                stays = self._stays(rollout)
+                return f"switch all requests at once to revision {self._number(rollout.revision)} ({side}){stays}"
             case RollBack(cause=cause):
                 return f"roll back: {cause}"
             case Accept():
@@ -68,6 +69,10 @@ class Narration:
                 return "forget the service"
             case _:
                 return ""
+
+    def _stays(self, rollout: Rollout) -> str:
+        bake = self.service.spec.update.bake
+        return f"; the other side stays for {bake:g} s" if bake and rollout.phase == "baking" else ""
 
     def _start(self, revision: str, moment: Moment) -> str:
         started = [r for r in moment.routings.values() if is_live(r) and r.reservation is not None]

@@ -182,7 +182,7 @@ class Rollout:
     weight: int = 0
     """canary: percent of the requests that go to the new revision now."""
     base: Mapping[str, Traffic] = field(default_factory=dict)
-    """canary: routing id to its counters when the step began."""
+    """canary: routing id to its counters when the step began. Empty: they count anew from when they are next read."""
     promoted: bool = False
     """Told by hand: do not wait, do not judge; go on to the end."""
 

@@ -197,6 +197,8 @@ def _show(look: Look, fleet: Fleet, rollout: Rollout) -> Step | None:
 
 def _judge(look: Look, fleet: Fleet, rollout: Rollout) -> Step | None:
     service, update = fleet.service, fleet.service.spec.update
+    if not rollout.base and (counters := _counters(look, fleet)):
+        return Advance(service.id, replace(rollout, base=counters), "its requests are counted from now on")
     new, old = judged(look, fleet, rollout)
     if new is None or old is None:
         begun = replace(_phase(look, rollout, "judging"), base=_counters(look, fleet))

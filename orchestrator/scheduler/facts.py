@@ -192,8 +192,10 @@ def _service_not_after(service: Service, now: float) -> Service:
 
 
 def _rollout_not_after(rollout: Rollout, now: float) -> Rollout:
+    """What workers had counted that are gone went with the daemon before: its totals are no base for those of this."""
     return replace(
         rollout,
+        base={},
         began_at=min(rollout.began_at, now),
         phase_since=min(rollout.phase_since, now),
         progress_at=min(rollout.progress_at, now),

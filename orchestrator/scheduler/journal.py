@@ -41,6 +41,7 @@ class Journal:
         self._clock = clock
         self._waiting: deque[Event] = deque(maxlen=WAITING_MOST)
         self._wake = asyncio.Event()
+        self._one = asyncio.Lock()
         self._followers: set[asyncio.Queue[Event]] = set()
         self.store_error = ""
         """Why the last write failed; empty: it did not."""
@@ -63,12 +64,19 @@ class Journal:
                     await asyncio.sleep(RETRY)
 
     async def flush(self) -> None:
-        """At the end: write what waits, once."""
-        if self._waiting:
-            await self._write()
+        """Write what waits now: at the end, and for who asks what has happened. Not what the store has just refused."""
+        while self._waiting and await self._write():
+            pass
 
     async def _write(self) -> bool:
+        """One batch; whether the store took it."""
+        async with self._one:
+            return await self._write_batch()
+
+    async def _write_batch(self) -> bool:
         batch = list(self._waiting)[:BATCH]
+        if not batch:
+            return True
         try:
             stored = await self._store.append_events(batch)
         except OrchestratorError as error:

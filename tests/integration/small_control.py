@@ -304,7 +304,8 @@ class SmallControl:
 
     async def token_inspect(self, text: str) -> TokenCheck:
         self._note("token_inspect", text)
-        return TokenCheck(valid=text == "good", reason="" if text == "good" else "expired", claims={"svc": "echo"})
+        claims = {"svc": "echo", "exp": 5, "iat": 1e300}
+        return TokenCheck(valid=text == "good", reason="" if text == "good" else "expired", claims=claims)
 
     async def keys(self) -> Sequence[KeyView]:
         return [KeyView(kid="k1", signs=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -360,6 +361,12 @@ def test_a_token_alone_goes_to_standard_output(cli: Cli) -> None:
     code, out, err = cli("token", "create", "echo")
     assert (code, out) == (0, "secret-text\n")
     assert "t1 for echo" in err
+
+
+def test_times_of_a_token_are_told_as_people_read_them(cli: Cli) -> None:
+    out = cli("token", "inspect", "good")[1]
+    assert re.search(r"^exp: +5 \(19\d\d-\d\d-\d\d ", out, re.MULTILINE)
+    assert re.search(r"^iat: +1e\+300$", out, re.MULTILINE)
 
 
 def test_nothing_in_a_log_tail_steers_the_terminal(cli: Cli) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
+from orchestrator.core.routes import Traffic
 from orchestrator.core.spec import RoutingSpec, ServiceSpec
 from orchestrator.core.state import Attempts, Failure, ProbeState, Rejected, Rollout, Routing, Service
 from orchestrator.scheduler.clock import SteadyClock
@@ -29,6 +30,19 @@ async def test_times_of_a_clock_that_was_ahead_are_moved_to_now(tmp_path: Path) 
     assert one.rollout is not None
     ahead = [path for path, at in (*times("service", one), *times("routing", other)) if at > now]
     assert not ahead
+    await store.close()
+
+
+async def test_a_canary_is_not_judged_by_totals_of_the_daemon_before(tmp_path: Path) -> None:
+    """They hold what workers had counted that are gone since: what this daemon reads does not go on from there."""
+    store = await Store.open("", tmp_path)
+    judged = replace(service().rollout, base={"r": Traffic(1000, 5, 0.1)})
+    await store.put_service(replace(service(), rollout=judged))
+    facts = Facts(store, CLOCK, {}, shared_ports=False, needs_image=False)
+    await facts.load()
+    (one,) = facts.services.values()
+    assert one.rollout is not None
+    assert not one.rollout.base
     await store.close()
 
 

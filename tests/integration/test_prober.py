@@ -1,16 +1,25 @@
-"""A probe that is refused says where the routing listens instead, asked of the runtime seldom and never needed."""
+"""Probes against real sockets: many at once hold up nothing and leave nothing open. One that is refused says where the
+routing listens instead, asked of the runtime seldom and never needed."""
 
 from __future__ import annotations
 
+import asyncio
+import sys
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from orchestrator.core.definition import HealthCheck
 from orchestrator.core.errors import Unavailable
+from orchestrator.core.health import ProbeResult
 from orchestrator.core.listening import Listener
+from orchestrator.core.state import ProbeState
 from orchestrator.runtimes.memory import MemoryRuntime
+from orchestrator.scheduler.clock import SteadyClock
 from orchestrator.scheduler.prober import LONGEST_LOOK, LOOK_AFTER, Prober, Target
 
 CLOSED = 1
@@ -78,3 +87,73 @@ async def test_what_cannot_be_seen_leaves_the_refusal_as_it_was(says: Unavailabl
     runtime.says = says
     async with probing(runtime) as probe:
         assert (await probe(LOOK_AFTER)).endswith("failed: Connection refused")
+
+
+SERVER = """
+import asyncio
+
+async def answer(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+    writer.write(b"HTTP/1.1 204 No Content\\r\\n\\r\\n")
+    writer.close()
+
+async def main():
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+asyncio.run(main())
+"""
+ROUTINGS, ROUNDS, LAG = 500, 4, 0.25
+"""`LAG`: seconds that the loop may be late by in the middle of all that; far below what would hold up a look."""
+
+
+async def test_five_hundred_routings_each_second_starve_nothing_and_leak_nothing() -> None:
+    server = await asyncio.create_subprocess_exec(sys.executable, "-c", SERVER, stdout=asyncio.subprocess.PIPE)
+    assert server.stdout is not None
+    port = int(await server.stdout.readline())
+    counts, done = Counter[str](), asyncio.Event()
+
+    def report(routing: str, result: ProbeResult) -> None:
+        assert result.ok, result
+        counts[routing] += 1
+        if len(counts) == ROUTINGS and min(counts.values()) >= ROUNDS:
+            done.set()
+
+    clock = SteadyClock()
+    check = HealthCheck(path="/", interval=1.0, expected_status_code=((204, 204),))
+    healthy = ProbeState(last_at=clock.now(), passed_once=True, healthy=True)
+    prober = Prober(MemoryRuntime("one"), clock, report)
+    files = opened()
+    began, late = time.monotonic(), asyncio.create_task(lateness(done))
+    prober.sync({f"r{n}": (Target(f"r{n}", "127.0.0.1", port, check, clock.now()), healthy) for n in range(ROUTINGS)})
+    try:
+        async with asyncio.timeout(4 * ROUNDS):
+            await done.wait()
+        took = time.monotonic() - began
+        assert took < 1.5 * ROUNDS, "each has its turn every second"
+        assert max(counts.values()) <= took / 0.9 + 1, "and no more than that"
+        late_by = sorted(await late)
+        assert late_by[int(len(late_by) * 0.95)] < LAG, "others have theirs in between"
+        while opened() > files + ROUTINGS / 10:  # connections end with their probe, while probes go on
+            assert time.monotonic() < began + 6 * ROUNDS
+            await asyncio.sleep(0.01)
+    finally:
+        await prober.close()
+        server.kill()
+        await server.communicate()
+    assert opened() <= files
+
+
+def opened() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def lateness(done: asyncio.Event) -> list[float]:
+    """By how many seconds whoever else waits in this loop was called too late."""
+    found: list[float] = []
+    while not done.is_set():
+        at = time.monotonic() + 0.02
+        await asyncio.sleep(0.02)
+        found.append(time.monotonic() - at)
+    return found

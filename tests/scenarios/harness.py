@@ -56,7 +56,7 @@ async def until(
         try:
             value = condition()
             found: Any = await value if inspect.isawaitable(value) else value
-        except (OrchestratorError, AssertionError, OSError, LookupError, aiohttp.ClientError) as error:
+        except (OrchestratorError, AssertionError, OSError, LookupError, ValueError, aiohttp.ClientError) as error:
             found, seen = None, f"{type(error).__name__}: {error}"
         else:
             seen = repr(found)
@@ -98,7 +98,7 @@ def echo(
 
 
 class Daemon:
-    """`environ`: more ORCHESTRATOR_… variables; `ready` False: do not wait for it to be ready."""
+    """`environ`: more ORCHESTRATOR_… variables; `clock`: `set_clock` sets its system clock."""
 
     def __init__(
         self,
@@ -108,10 +108,12 @@ class Daemon:
         runtime: str = "process",
         environ: Mapping[str, str] | None = None,
         name: str = "o",
+        clock: bool = False,
     ) -> None:
         self.folder = tmp_path / name
         self.state_dir, self.models = self.folder / "state", self.folder / "models"
         self.log = self.folder / "daemon.log"
+        self._main = _serve_by_its_clock if clock else _serve
         self.url, self.gateway_url = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
         self.client = Client(self.url)
         self.artifacts = artifacts
@@ -159,7 +161,7 @@ class Daemon:
     async def start(self, *arguments: str, ready: bool = True, deadline: float = 20.0) -> None:
         """Start the process; `ready`: wait until it observed its runtime and can write its store."""
         self.process = TEMPLATE.Process(
-            target=_serve, args=(["serve", *arguments], self.environ, str(self.folder), str(self.log))
+            target=self._main, args=(["serve", *arguments], self.environ, str(self.folder), str(self.log))
         )
         self.process.start()
         if ready:
@@ -196,6 +198,12 @@ class Daemon:
         await until(lambda: process.exitcode is not None, 30, every=0.005, what="the daemon ends")
         assert process.exitcode is not None
         return process.exitcode
+
+    def set_clock(self, ahead: float) -> None:
+        """By so many seconds, as an administrator would, or a virtual machine that wakes up."""
+        made = self._trash / uuid4().hex
+        made.write_text(str(ahead))
+        made.rename(self.folder / "clock")
 
     # --- what belongs to it
 
@@ -361,6 +369,22 @@ def _serve(arguments: list[str], environ: Mapping[str, str], folder: str, log: s
         os.dup2(file.fileno(), 2)
     sys.argv = ["orchestrator", *arguments]
     main()
+
+
+def _serve_by_its_clock(arguments: list[str], environ: Mapping[str, str], folder: str, log: str) -> None:
+    """`_serve` on a machine whose clock only this process sees being set."""
+    from orchestrator.auth import KeyRing
+    from orchestrator.scheduler.clock import SteadyClock
+
+    real, ahead = time.time, Path(folder, "clock")
+
+    def set_by_hand() -> float:
+        return real() + (float(ahead.read_text()) if ahead.exists() else 0.0)
+
+    time.time = set_by_hand
+    SteadyClock.__init__.__defaults__ = (set_by_hand, time.monotonic)  # type: ignore[attr-defined]
+    KeyRing.open.__func__.__kwdefaults__["wall"] = set_by_hand
+    _serve(arguments, environ, folder, log)
 
 
 def _text(definition: Definition) -> bytes:

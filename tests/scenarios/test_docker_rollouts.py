@@ -14,7 +14,7 @@ from traffic import Load
 pytestmark = pytest.mark.docker
 
 
-@pytest.mark.parametrize("name", ["rolling", "the only one without room", "blue-green"])
+@pytest.mark.parametrize("name", WAYS)
 async def test_nobody_notices_a_change(docker_daemons: Callable[..., Awaitable[DockerDaemon]], name: str) -> None:
     way, seed = WAYS[name], random.randrange(1 << 30)
     daemon = await docker_daemons(resource_groups=SLOTS)

@@ -174,7 +174,7 @@ async def test_a_crash_loop_waits_longer_each_time_and_retry_ends_it(daemon: Dae
     told = await daemon.client.explain("echo")
     assert "3 starts failed; the next try is in" in " ".join(c.message for c in told.causes)
     await daemon.restart()
-    assert (await daemon.service("echo")).attempts == 3, "a restart of the daemon forgives nothing"
+    assert (await daemon.service("echo")).attempts >= 3, "a restart of the daemon forgives nothing"
     (daemon.models / "echo" / "mended").touch()
     failed = await daemon.events("routing.failed", "echo")
     cli, out, err = await daemon.cli("retry", "echo")

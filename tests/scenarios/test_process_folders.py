@@ -102,7 +102,8 @@ async def test_a_vanished_folder_ends_after_5_s_and_one_that_returns_in_time_doe
     await until(lambda: told(daemon, "comes-back", "service.vanished"))
     back.rename(daemon.models / "comes-back")
     await until(lambda: told(daemon, "comes-back", "service.returned"))
-    assert (await daemon.service("goes")).status is ServiceStatus.HEALTHY, "it ended too early"
+    seen = next((s.status for s in await daemon.client.services() if s.name == "goes"), None)
+    assert seen is ServiceStatus.HEALTHY or time.monotonic() - began > 4.5, "it ended too early"
     await until(lambda: absent(daemon, "goes"))
     assert 4.5 < time.monotonic() - began < 9
     for name in ("stays", "comes-back"):

@@ -115,7 +115,7 @@ async def test_haproxy_that_dies_is_back_within_two_seconds(daemon: Daemon) -> N
         await until(lambda kill=kill: started(daemon) == kill + 2, 5)  # type: ignore[misc]
     assert {r.id for r in (await daemon.settled("echo")).routings} == before
     assert len(await daemon.events("gateway.lost")) == 2
-    assert len([line for line in daemon.gateway_processes().values() if line]) == 2, "a master and a worker"
+    await until(lambda: len(daemon.gateway_processes()) == 2, what="a master and a worker")
 
 
 def started(daemon: Daemon) -> int:

@@ -137,16 +137,13 @@ async def test_an_interrupt_ends_the_waiting_and_not_the_rollout(daemons: Daemon
     process = await asyncio.create_subprocess_exec(
         *command, cwd=daemon.folder, env=daemon.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    await until(lambda: under_way(daemon))
-    await asyncio.sleep(0.2)
+    assert process.stdout is not None
+    while b"new routings are ready" not in (line := await asyncio.wait_for(process.stdout.readline(), 15)):
+        assert line, "it ended before it waited"
     process.send_signal(signal.SIGINT)
     _, err = await asyncio.wait_for(process.communicate(), 10)
     assert (process.returncode, b"goes on" in err) == (130, True), err
     await until(lambda: accepted(daemon, "2"))
-
-
-async def under_way(daemon: Daemon) -> bool:
-    return (await daemon.service("echo")).rollout is not None
 
 
 async def accepted(daemon: Daemon, revision: str) -> bool:

@@ -151,3 +151,46 @@ async def test_a_damaged_database_is_a_clear_end_and_a_backup_brings_all_back(da
     shutil.copyfile(backup, database)
     await daemon.start()
     assert [r.id for r in (await daemon.settled("echo", 1)).routings] == [routing.id]
+
+
+LOADING = {"start_command": ["python", "-c", "import time; time.sleep(600)", "{port}"]}
+
+
+@pytest.mark.parametrize("ahead", [3600.0, -3600.0], ids=["an hour ahead", "an hour back"])
+async def test_a_clock_that_is_moved_an_hour_moves_nothing_else(tmp_path: Path, artifacts: Path, ahead: float) -> None:
+    """Under load: while it runs, over a restart, and back."""
+    async with Daemon(tmp_path, artifacts, clock=True) as daemon:
+        daemon.drop("echo", echo(deployment={"desired_routing_count": 2}))
+        daemon.drop("broken", echo("broken", start_command=["false", "{port}"]))
+        daemon.drop("loading", echo("loading", **LOADING, deployment={"start_timeout": 1800}))
+        routings = {r.id for r in (await daemon.settled("echo", 2)).routings}
+        (loading,) = await daemon.client.routings("loading")
+        async with Load(daemon.endpoint("echo"), await daemon.header("echo"), rate=50) as load:
+            daemon.set_clock(ahead)
+            told = await until(lambda: explained(daemon, "clock_moved"))
+            assert f" min {'ahead' if ahead > 0 else 'back'}" in told, told
+            await tried_again(daemon)
+            assert [r.id for r in await daemon.client.routings("loading")] == [loading.id]
+            await daemon.restart()
+            await daemon.settled("echo", 2)
+            daemon.set_clock(0)
+            await until(lambda: explained(daemon, "clock_moved"))
+            await tried_again(daemon)
+            assert not await daemon.events("routing.unhealthy")
+        assert not load.failures, load
+        assert load.routings.keys() == routings, "nothing was started anew"
+
+
+async def tried_again(daemon: Daemon) -> None:
+    """What waits for its next try waits no longer than it would."""
+    before = len(await daemon.events("routing.failed", "broken"))
+
+    async def failed() -> bool:
+        return len(await daemon.events("routing.failed", "broken")) > before
+
+    await until(failed, 40)
+
+
+async def explained(daemon: Daemon, code: str) -> str:
+    """The message of the cause with this code; empty: there is none."""
+    return "".join(c.message for c in (await daemon.client.explain("echo")).causes if c.code == code)

@@ -62,6 +62,19 @@ OPERATIONS: dict[str, tuple[Update, tuple[str, ...]]] = {
             "revision 2 counts as good",
         ),
     ),
+    "blue-green after a delay, watched": (
+        Update(strategy="blue_green", promote_after=5, bake=30),
+        (
+            "begin to replace by revision 2, blue_green",
+            "start routing 1 of 2 on revision 2",
+            "start routing 2 of 2 on revision 2",
+            "both revisions are HEALTHY: switch after 5 s",
+            "switch all requests at once to revision 2 (green); the other side stays for 30 s",
+            "revision 2 counts as good",
+            "drain and end routing r0 of revision 1: replaced by revision 2",
+            "drain and end routing r1 of revision 1: replaced by revision 2",
+        ),
+    ),
     "blue-green, by hand": (
         Update(strategy="blue_green"),
         (

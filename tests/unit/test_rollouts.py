@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from worlds import Simulator, routing, service, spec, world
 
 from orchestrator.core.definition import Update
-from orchestrator.core.fleet import count_of
+from orchestrator.core.fleet import canaries, count_of
 from orchestrator.core.operations import Operation
 from orchestrator.core.plan import plan
 from orchestrator.core.rollout import rolled_back
@@ -297,6 +297,23 @@ def test_a_step_waits_for_requests_but_not_for_ever(requests: int, least: float,
     assert least <= told.now - began <= most
 
 
+def test_a_step_goes_on_with_a_new_daemon_and_counts_anew() -> None:
+    """One that failed many requests before is judged by those from now on; its pause is not longer for that."""
+    told = of(2, strategy="canary", steps=(50,), pause=3, min_requests=50)
+    told.tell("advance echo to judging")
+    rollout = told.echo.rollout
+    assert rollout is not None
+    told.rate = lambda _: (20, 0, 0.01)
+    told.world = replace(
+        told.world,
+        services={told.echo.id: replace(told.echo, rollout=replace(rollout, base={}))},
+        traffic={r.id: Traffic(1000, 500 if new(r) else 0, 0.01) for r in told.live()},
+    )
+    told.tell("step 1 passed")
+    assert "advance echo to judging (its requests are counted from now on)" in told.told
+    assert 3 <= told.now - rollout.phase_since < 6
+
+
 def test_back_on_the_other_side_waits_until_it_can_carry_all() -> None:
     """The new side fails while one of the old two is down: those that serve go on until both old ones are back."""
     told = of(2, strategy="blue_green", promote_after=0, bake=60)
@@ -321,8 +338,8 @@ def test_back_on_the_other_side_waits_until_it_can_carry_all() -> None:
 UPDATES = st.builds(
     Update,
     strategy=st.sampled_from(["rolling", "recreate", "blue_green", "canary"]),
-    max_surge=st.sampled_from([1, 2, "25%", "100%"]),
-    max_unavailable=st.sampled_from([0, 1, "50%"]),
+    max_surge=st.sampled_from([0, 1, 2, "25%", "100%"]),
+    max_unavailable=st.sampled_from([0, 1, "10%", "50%"]),
     min_ready=st.sampled_from([0.0, 3.0]),
     bake=st.sampled_from([0.0, 5.0]),
     promote_after=st.sampled_from([0.0, 4.0]),
@@ -354,19 +371,35 @@ def serving(told: Story) -> int:
     return sum(not s.draining and s.side == told.tables[-1].side for s in told.tables[-1].servers)
 
 
-@given(rollouts())
-def test_never_fewer_or_more_than_the_policy_allows(told: Story) -> None:
+def cut_off(told: Story, after: int) -> None:
+    """The daemon dies after so many operations, once, and comes back; 0: it does not."""
+    left, apply = [after], told.apply
+
+    def dies(operation: Operation, now: float) -> None:
+        apply(operation, now)
+        left[0] -= 1
+        if not left[0]:
+            told.interrupt()
+
+    told.apply = dies  # type: ignore[method-assign]
+
+
+@given(rollouts(), st.integers(0, 40))
+def test_never_fewer_or_more_than_the_policy_allows(told: Story, cut: int) -> None:
+    """Also where it is cut off. Where neither leaves room to move (percentages that round to nothing), one fewer."""
     update, desired = told.echo.spec.update, told.echo.desired
     spare = count_of(update.max_unavailable, desired, up=False)
     surge = count_of(update.max_surge, desired, up=True)
-    most = {"rolling": desired + surge, "recreate": desired}.get(update.strategy, 2 * desired + surge)
+    more = {"rolling": surge, "recreate": 0, "blue_green": max(desired, surge)}
+    most = desired + more.get(update.strategy, max(canaries(told.echo, desired, len(update.steps) - 1), surge))
+    least = {"recreate": 0, "blue_green": desired}.get(update.strategy, desired - (spare if spare or surge else 1))
+    cut_off(told, cut)
     look = told.look
 
     def checked() -> float | None:
         wake = look()
-        assert len([r for r in told.live() if r.reservation is not None]) <= most
-        if update.strategy != "recreate":
-            assert serving(told) >= desired - spare, "\n".join(told.told)
+        assert len([r for r in told.live() if r.reservation is not None]) <= most, "\n".join(told.told)
+        assert serving(told) >= least, "\n".join(told.told)
         return wake
 
     told.look = checked  # type: ignore[method-assign]
@@ -377,16 +410,7 @@ def test_never_fewer_or_more_than_the_policy_allows(told: Story) -> None:
 def test_it_arrives_wherever_it_is_cut_off(told: Story, cut: int) -> None:
     """All of one revision, which is the good one, HEALTHY as many as are wanted, and nothing left under way; and while
     nothing serves requests are held, which of several only those need that are all replaced at once."""
-    left = [cut]
-    apply = told.apply
-
-    def dies(operation: Operation, now: float) -> None:
-        apply(operation, now)
-        left[0] -= 1
-        if not left[0]:
-            told.interrupt()
-
-    told.apply = dies  # type: ignore[method-assign]
+    cut_off(told, cut)
     told.tell()
     echo = told.echo
     assert echo.rollout is None
