@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import resource
+from collections.abc import Collection
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler as WebHandler
 
 from orchestrator.api import (
+    access,
+    auditing,
     backendai,
     docs,
     events,
+    headers,
     middlewares,
     models,
     plans,
@@ -24,7 +28,9 @@ from orchestrator.api import (
     tokens,
     tries,
 )
+from orchestrator.api.connections import CONNECTIONS, Connections, Tls
 from orchestrator.api.control import Control
+from orchestrator.api.door import Authenticate, Door
 from orchestrator.api.routes import CONTROL, Route
 from orchestrator.api.streams import CLOSING, HEARTBEAT
 from orchestrator.core.errors import Conflict, InvalidInput, Unavailable
@@ -40,6 +46,7 @@ ROUTES: tuple[Route, ...] = (
     *routings.ROUTES,
     *events.ROUTES,
     *tokens.ROUTES,
+    *access.ROUTES,
     *tries.ROUTES,
     *models.ROUTES,
     *backendai.ROUTES,
@@ -53,17 +60,26 @@ _MOST_CONNECTIONS = 1000
 
 
 def build_app(
-    control: Control, authenticate: middlewares.Authenticate, *, listen: str, heartbeat: float = 2.0
+    control: Control,
+    authenticate: Authenticate,
+    *,
+    listen: str,
+    heartbeat: float = 2.0,
+    sure: str = "",
+    origins: Collection[str] = (),
 ) -> web.Application:
     """`listen`: the address that it will be served on, for the Host check; `heartbeat`: seconds between those of a
-    silent stream, after which a client that left is noticed."""
-    levels = {(route.method, route.path): route.access for route in ROUTES}
+    silent stream, after which a client that left is noticed; `sure`: a token that nobody guesses; `origins`: other
+    sites whose pages may ask."""
+    table = {(route.method, route.path): route for route in ROUTES}
     app = web.Application(
         middlewares=(
-            middlewares.request_log,
+            middlewares.request_log(table),
+            headers.preflight(origins),
+            middlewares.audit(table),
             middlewares.errors,
             middlewares.known_host(listen),
-            middlewares.access(authenticate, levels),
+            middlewares.access(Door(authenticate, sure), table),
         ),
         client_max_size=_MOST_BODY,
     )
@@ -71,13 +87,20 @@ def build_app(
     app[docs.TABLE] = ROUTES
     app[CLOSING] = asyncio.Event()
     app[HEARTBEAT] = heartbeat
+    app[auditing.STRANGERS] = auditing.strangers()
+    app[CONNECTIONS] = Connections(_places())
     for route in ROUTES:
         app.router.add_route(route.method, _pattern(route.path), _bind(route))
+    app.on_response_prepare.append(headers.on_answer(origins))
     app.on_shutdown.append(_end_streams)
     return app
 
 
-async def serve(app: web.Application, listen: str) -> web.AppRunner:
+def _places() -> int:
+    return min(_MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+
+
+async def serve(app: web.Application, listen: str, tls: Tls | None = None) -> web.AppRunner:
     """Listen; `runner.cleanup()` ends it within 5 s. Port 0 takes a free one (`runner.addresses`).
 
     Raises `InvalidInput`, `Conflict` (the port is taken) or `Unavailable`.
@@ -91,7 +114,7 @@ async def serve(app: web.Application, listen: str) -> web.AppRunner:
     )
     await runner.setup()
     try:
-        await _Site(runner, host, port).start()
+        await _Site(runner, host, port, tls).start()
     except OSError as error:
         await runner.cleanup()
         text = f"cannot listen on {listen}: {error.strerror or error}"
@@ -102,25 +125,23 @@ async def serve(app: web.Application, listen: str) -> web.AppRunner:
 
 
 class _Site(web.TCPSite):
-    """Hangs up on connections beyond `_MOST_CONNECTIONS`: whoever opens them has shown no token yet, and must not use
-    up what the daemon may open."""
+    """Its connections are counted, and do not wait for ever: see `api.connections`."""
+
+    def __init__(self, runner: web.AppRunner, host: str, port: int, tls: Tls | None) -> None:
+        super().__init__(runner, host, port)
+        self._tls = tls
+        self._connections: Connections = runner.app[CONNECTIONS]
 
     async def start(self) -> None:
         await web.BaseSite.start(self)
         server = self._runner.server
         assert server is not None
-        most = min(_MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        self._connections.start(server, self._tls)
+        self._server = await asyncio.get_running_loop().create_server(self._connections.take, self._host, self._port)
 
-        def take() -> asyncio.BaseProtocol:
-            return server() if len(server.connections) < most else _Refusal()
-
-        self._server = await asyncio.get_running_loop().create_server(take, self._host, self._port)
-
-
-class _Refusal(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            transport.abort()
+    async def stop(self) -> None:
+        await self._connections.close()
+        await super().stop()
 
 
 def _pattern(path: str) -> str:
@@ -129,8 +150,13 @@ def _pattern(path: str) -> str:
 
 
 def _bind(route: Route) -> WebHandler:
+    reader = auditing.reader_of(route, ROUTES) if route.changing else None
+
     async def handle(request: web.Request) -> web.StreamResponse:
-        return await route.handler(request, request.app[CONTROL])
+        control = request.app[CONTROL]
+        if route.changing:
+            await auditing.begin(request, route, reader, control)
+        return await route.handler(request, control)
 
     return handle
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import BinaryIO, Protocol
 
+from orchestrator.core.access_views import AuditView, ConfigView
+from orchestrator.core.audit import AuditEntry
 from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest
 from orchestrator.core.model_views import (
     DefinitionRequest,
@@ -44,6 +46,14 @@ class Control(Protocol):
         """Prometheus text format."""
 
     async def doctor(self) -> Sequence[CheckView]: ...
+
+    async def config(self) -> ConfigView: ...
+
+    async def record(self, entry: AuditEntry) -> AuditEntry:
+        """Write it to the audit log; one with a `seq` takes its own place. As it is stored, with its `seq`."""
+
+    async def audit(self, *, after: int, service: str | None, limit: int) -> Sequence[AuditView]:
+        """In order, those whose seq is above `after`, at most `limit` of them (the latest)."""
 
     async def services(self) -> Sequence[ServiceView]: ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import structlog
@@ -12,7 +13,7 @@ from orchestrator.core.errors import OrchestratorError
 
 log = structlog.get_logger()
 
-_CODES = {404: "no_such_route", 405: "method_not_allowed", 413: "too_large"}
+_CODES = {404: "no_such_route", 405: "method_not_allowed", 408: "request_timeout", 413: "too_large"}
 
 
 def problem(error: Exception, request: web.Request) -> ErrorView:
@@ -31,9 +32,11 @@ def problem(error: Exception, request: web.Request) -> ErrorView:
             return ErrorView(title="Internal error", status=500, detail=text, code="internal", hint=hint)
 
 
-def problem_answer(view: ErrorView, allowed: Iterable[str] = ()) -> web.Response:
+def problem_answer(view: ErrorView, allowed: Iterable[str] = (), *, retry_after: float = 0.0) -> web.Response:
     """`allowed`: the methods that the path has, of an answer that there is no such method."""
     headers = {"WWW-Authenticate": "Bearer"} if view.status == 401 else {}
+    if retry_after:
+        headers["Retry-After"] = str(math.ceil(retry_after))
     if allowed:
         headers["Allow"] = ", ".join(sorted(allowed))
     body = view.model_dump_json().encode()

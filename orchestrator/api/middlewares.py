@@ -1,36 +1,34 @@
-"""What every request passes, outermost first: request log, errors, Host check, access."""
+"""What every request passes, outermost first: its id and log line, CORS, audit, errors, Host check, access."""
 
 from __future__ import annotations
 
-import hmac
+import asyncio
 import ipaddress
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from orchestrator.api import auditing
+from orchestrator.api.connections import CONNECTIONS
+from orchestrator.api.door import HINT, Door, admin_token
 from orchestrator.api.errors import problem, problem_answer
-from orchestrator.api.routes import Access
-from orchestrator.core.errors import NotAuthorised
+from orchestrator.api.headers import request_id
+from orchestrator.api.routes import CALLER, REQUEST_ID, Route
+from orchestrator.core.access import RANK, Access
+from orchestrator.core.errors import NotAuthorised, OrchestratorError, Throttled
+
+__all__ = ["AGAIN", "access", "admin_token", "audit", "errors", "known_host", "request_log"]
 
 log = structlog.get_logger()
 
-Authenticate = Callable[[str], Awaitable[Access]]
-"""A bearer token's text to the access it gives (`public`: none). Must take the same time for every wrong text."""
+Table = Mapping[tuple[str, str], Route]
+"""Method and path of each route to the route."""
 
-_RANK: dict[Access, int] = {"public": 0, "read": 1, "admin": 2}
-
-
-def admin_token(expected: str) -> Authenticate:
-    """The one token that was made at the daemon's first start. An empty one opens nothing."""
-
-    async def authenticate(text: str) -> Access:
-        same = hmac.compare_digest(text.encode("utf-8", "surrogateescape"), expected.encode())
-        return "admin" if same and expected else "public"
-
-    return authenticate
+AGAIN = 5.0
+"""Seconds after which the token of a request that goes on is looked at again: one that was revoked ends it."""
 
 
 @web.middleware
@@ -40,17 +38,54 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPMethodNotAllowed as error:
         own = {r.method for r in request.app.router.routes() if r.resource and r.resource.canonical == request.path}
         return problem_answer(problem(error, request), own or error.allowed_methods)
+    except Throttled as error:
+        return problem_answer(problem(error, request), retry_after=error.retry_after)
     except Exception as error:
         return problem_answer(problem(error, request))
 
 
-@web.middleware
-async def request_log(request: web.Request, handler: Handler) -> web.StreamResponse:
-    began = time.monotonic()
-    response = await handler(request)
-    seconds = round(time.monotonic() - began, 4)
-    log.debug("answered", method=request.method, path=request.path, status=response.status, seconds=seconds)
-    return response
+def request_log(table: Table) -> Middleware:
+    """One line a request, with its id, as each line that is logged meanwhile has it; a change is told also where reads
+    are not."""
+
+    @web.middleware
+    async def tell(request: web.Request, handler: Handler) -> web.StreamResponse:
+        began = time.monotonic()
+        request[REQUEST_ID] = request_id(request)
+        route = _route(request, table)
+        with (
+            structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID]),
+            request.app[CONNECTIONS].serving(request),
+        ):
+            response = await handler(request)
+            caller = request.get(CALLER)
+            log.log(
+                20 if route is not None and route.changing and caller is not None else 10,
+                "api.answered",
+                method=request.method,
+                path=request.path,
+                status=response.status,
+                seconds=round(time.monotonic() - began, 4),
+                who=caller.who if caller is not None else "",
+            )
+        return response
+
+    return tell
+
+
+def audit(table: Table) -> Middleware:
+    @web.middleware
+    async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        await auditing.end(request, response, _route(request, table))
+        return response
+
+    return record
+
+
+def _route(request: web.Request, table: Table) -> Route | None:
+    resource = request.match_info.route.resource
+    return table.get((request.method, resource.canonical if resource else ""))
 
 
 def known_host(listen: str) -> Middleware:
@@ -72,30 +107,67 @@ def known_host(listen: str) -> Middleware:
     return check
 
 
-def access(authenticate: Authenticate, levels: dict[tuple[str, str], Access]) -> Middleware:
-    """`levels`: method and path of each route to the access that it needs; what is not listed needs `admin`."""
+def access(door: Door, table: Table) -> Middleware:
+    """A request that no route of the table takes needs `admin`."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        resource = request.match_info.route.resource
-        needed = levels.get((request.method, resource.canonical if resource else ""), "admin")
-        if needed != "public":
-            await _require(needed, request, authenticate)
-        return await handler(request)
+        route = _route(request, table)
+        needed: Access = route.access if route is not None else "admin"
+        if needed == "public":
+            return await handler(request)
+        text = _bearer(request)
+        caller = request[CALLER] = await door.enter(text, request.remote or "")
+        request.app[CONNECTIONS].knows(request)
+        if RANK[caller.access] < RANK[needed]:
+            text = f"cannot do this: it needs {needed} access, the token has {caller.access}"
+            raise NotAuthorised(text, hint="use a token with that scope", code="forbidden")
+        again = _Again(request, text, needed, door)
+        try:
+            return await handler(request)
+        finally:
+            again.stop()
 
     return check
 
 
-async def _require(needed: Access, request: web.Request, authenticate: Authenticate) -> None:
-    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
-    hint = "give the text of state_dir/admin.token as --token or ORCHESTRATOR_TOKEN"
+def _bearer(request: web.Request) -> str:
+    given = request.headers.getall("Authorization", [])
+    scheme, _, text = (given[0] if len(given) == 1 else "").partition(" ")
     if scheme.lower() != "bearer" or not text.strip():
-        raise NotAuthorised("cannot use the API: no bearer token was sent", hint=hint)
-    given = await authenticate(text.strip())
-    if given == "public":
-        raise NotAuthorised("cannot use the API: the token is not valid here", hint=hint)
-    if _RANK[given] < _RANK[needed]:
-        raise NotAuthorised(f"cannot do this: it needs {needed} access, the token has {given}", code="forbidden")
+        raise NotAuthorised("cannot use the API: no bearer token was sent", hint=HINT)
+    return text.strip()
+
+
+class _Again:
+    """Looks at the token of a request that goes on, and hangs up once it opens nothing any more."""
+
+    def __init__(self, request: web.Request, text: str, needed: Access, door: Door) -> None:
+        self._request, self._text, self._needed, self._door = request, text, needed, door
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_later(AGAIN, self._look)
+
+    def _look(self) -> None:
+        self._task = self._loop.create_task(self._ask(), name="api token again")
+
+    async def _ask(self) -> None:
+        try:
+            valid = RANK[(await self._door.still(self._text)).access] >= RANK[self._needed]
+        except NotAuthorised:
+            valid = False
+        except OrchestratorError:  # it cannot be asked now: what was allowed goes on
+            valid = True
+        if valid:
+            self._timer = self._loop.call_later(AGAIN, self._look)
+        elif self._request.transport is not None:
+            log.info("api.hung_up", cause="the token is not valid any more", path=self._request.path)
+            self._request.transport.abort()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
 
 def _host(address: str) -> str:

@@ -216,6 +216,16 @@ ROUTES = (
     Route("DELETE", _FILE, "admin", remove_file, _DROP, status=204, refuses=_NAME),
     Route("GET", _TEXT, "read", definition, _READ, response=DefinitionView, refuses=_NAME),
     Route("PUT", _TEXT, "admin", write_definition, _WRITE, DefinitionRequest, DefinitionView, refuses=(409, 422, 507)),
-    Route("POST", "/v1/validate", "read", validate, _CHECK, ValidateRequest, ValidateView, refuses=(404, 409)),
+    Route(
+        "POST",
+        "/v1/validate",
+        "read",
+        validate,
+        _CHECK,
+        ValidateRequest,
+        ValidateView,
+        refuses=(404, 409),
+        changes=False,
+    ),
     Route("GET", "/v1/schema", "read", schema, _SCHEMA, response=SchemaView),
 )

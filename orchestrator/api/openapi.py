@@ -42,10 +42,12 @@ PROBLEMS: Mapping[int, tuple[str, str]] = {
     401: ("NotAuthorised", "No token was sent, or none that is valid here."),
     403: ("Forbidden", "The token does not give this access, or the Host is not one of ours."),
     404: ("NotFound", "There is none of that name."),
+    408: ("Timeout", "The body was not complete within 30 s."),
     409: ("Conflict", "Something else stands in the way; the text says what."),
     413: ("TooLarge", "The body is larger than 1 MiB."),
     416: ("NoSuchRange", "The file has no such part."),
     422: ("InvalidDefinition", "The definition does not validate; `problems` has each in its place."),
+    429: ("TooManyTries", "Too many wrong tokens came from this address; `Retry-After` says how long to wait."),
     502: ("RuntimeFailure", "The container engine refused; `code` says why."),
     503: ("Unavailable", "Something that the daemon depends on does not answer now; later it may."),
     507: ("DiskFull", "A disk is full; what was received is kept."),
@@ -82,7 +84,10 @@ _ABOUT = (
     "Everything that the commands and the SDK do. Times are RFC 3339 in UTC, durations seconds, sizes bytes. Answers "
     "may get more keys; requests with a key that is not known are refused."
 )
-_TOKEN = "A token of the API: the admin token is the text of `admin.token` in the state directory."
+_TOKEN = (
+    "A token of the API: the text of `admin.token` in the state directory, or one made for service `*` with scope "
+    "`read` or `admin`, which expires and can be revoked."
+)
 _ACCESS = {"public": "Open to everybody.", "read": "Needs read access.", "admin": "Needs admin access."}
 
 
@@ -159,8 +164,8 @@ def _content(media: str, route: Route, refs: Refs) -> Json:
 
 def _refusals(route: Route) -> Json:
     found = set(route.refuses) | {403, 503}
-    found |= {401} if route.access != "public" else set()
-    found |= {400, 413} if route.request else {400} if route.query else set()
+    found |= {401, 429} if route.access != "public" else set()
+    found |= {400, 408, 413} if route.request else {400} if route.query else set()
     found |= {404} if "{" in route.path else set()
     named = {str(status): PROBLEMS[status][0] for status in sorted(found)} | {"default": _OTHER[0]}
     return {status: {"$ref": f"#/components/responses/{name}"} for status, name in named.items()}

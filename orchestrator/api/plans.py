@@ -36,7 +36,7 @@ _DO, _DONE = "Take over what was planned", "How far it is"
 
 ROUTES = (
     Route("GET", "/v1/plans", "read", pending, "Plan what waits", response=PlanView),
-    Route("POST", "/v1/plans", "admin", plan, _PLAN, PlanRequest, PlanView, refuses=(404,)),
+    Route("POST", "/v1/plans", "admin", plan, _PLAN, PlanRequest, PlanView, refuses=(404,), changes=False),
     Route("POST", "/v1/applies", "admin", apply, _DO, ApplyRequest, ApplyView, refuses=(404, 409)),
     Route("GET", "/v1/applies", "read", applied, _DONE, response=ProgressView, many=True, query=AppliedQuery),
 )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_origin
+from typing import Any, TypeVar, get_origin
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from orchestrator.api.control import Control
+from orchestrator.core.access import Access, Caller
 from orchestrator.core.errors import Fault, InvalidInput
 from orchestrator.core.views import Request
 
@@ -19,11 +21,16 @@ JSON, LINES, EVENTS = "application/json", "application/x-ndjson", "text/event-st
 OCTETS = "application/octet-stream"
 """A file's bytes."""
 
-Access = Literal["public", "read", "admin"]
 Handler = Callable[[web.Request, Control], Awaitable[web.StreamResponse]]
 Body = TypeVar("Body", bound=BaseModel)
 
 CONTROL: web.AppKey[Control] = web.AppKey("control", Control)
+CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
+"""Whose token was sent; set for every route that is not public."""
+REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
+
+PATIENCE = 30.0
+"""Seconds that a JSON body may take to arrive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,7 @@ class Route:
     the query's parameters. `status`: that of success. `media`: what the answer may come as, the usual one first.
     `refuses`: statuses of the errors that are its own, beside those that access, wrong requests and a
     path's references bring. `takes`: what a body that is no model is sent as. A path's `{path}` may hold slashes.
+    `changes`: whether the audit log has it; None: unless its method only reads.
     """
 
     method: str
@@ -49,6 +57,11 @@ class Route:
     media: tuple[str, ...] = (JSON,)
     refuses: tuple[int, ...] = ()
     takes: str = ""
+    changes: bool | None = None
+
+    @property
+    def changing(self) -> bool:
+        return self.method not in ("GET", "HEAD", "OPTIONS") if self.changes is None else self.changes
 
 
 class OfService(Request):
@@ -59,7 +72,7 @@ class OfService(Request):
 async def body(request: web.Request, model: type[Body]) -> Body:
     """The request's JSON body; true is no number there, nor is text, but 2.0 is 2. Raises `InvalidInput` naming every
     key that is wrong."""
-    data = await request.read()
+    data = await whole(request)
     try:
         data = to_json(_whole(from_json(data)))
     except ValueError as error:
@@ -68,6 +81,15 @@ async def body(request: web.Request, model: type[Body]) -> Body:
         return model.model_validate_json(data, strict=True)
     except ValidationError as error:
         raise _refusal("request", error) from None
+
+
+async def whole(request: web.Request) -> bytes:
+    """The request's body, within `PATIENCE`."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(reason=f"its body was not complete within {PATIENCE:g} s") from None
 
 
 def parameters(request: web.Request, model: type[Body]) -> Body:

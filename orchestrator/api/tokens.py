@@ -54,7 +54,7 @@ ROUTES = (
     Route("GET", "/v1/tokens", "read", ls, _LIST, None, TokenView, True, query=OfService, refuses=_NOT),
     Route("POST", "/v1/tokens", "admin", create, _NEW, TokenRequest, TokenView, status=201, refuses=_NOT),
     Route("DELETE", "/v1/tokens/{id}", "admin", revoke, _REVOKE, response=TokenView, query=RevokeQuery),
-    Route("POST", "/v1/tokens/inspect", "admin", inspect, _INSPECT, InspectRequest, TokenCheck),
+    Route("POST", "/v1/tokens/inspect", "admin", inspect, _INSPECT, InspectRequest, TokenCheck, changes=False),
     Route("GET", "/v1/keys", "admin", keys, _KEYS, response=KeyView, many=True),
     Route("POST", "/v1/keys", "admin", rotate, _NEW_KEY, response=KeyView, status=201),
     Route("DELETE", "/v1/keys/{kid}", "admin", drop, _DROP, response=KeyView, refuses=(409,)),

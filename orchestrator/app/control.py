@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import asdict
 
 from orchestrator import __version__
 from orchestrator.api.doctor import host_checks
@@ -13,6 +14,8 @@ from orchestrator.app.models import ModelFolders
 from orchestrator.app.plans import PlanChanges
 from orchestrator.app.rollouts import Rollouts
 from orchestrator.core import present
+from orchestrator.core.access_views import AuditView, ConfigView, SettingView
+from orchestrator.core.audit import AuditEntry
 from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest
 from orchestrator.core.errors import Conflict, Unavailable
 from orchestrator.core.pending import change_of
@@ -20,6 +23,7 @@ from orchestrator.core.state import Routing, RoutingStatus, ServiceStatus
 from orchestrator.core.status import is_shown, is_up, routing_status, service_status
 from orchestrator.core.token_views import KeyView, TokenCheck, TokenRequest, TokenView
 from orchestrator.core.views import EventView, ExplainView, LogEntry, RoutingView, ServiceDetail, ServiceView, instant
+from orchestrator.settings import shown
 
 LATEST = 20
 """Events shown with a service."""
@@ -85,6 +89,20 @@ class DaemonControl(Rollouts, PlanChanges, ModelFolders):
 
     async def doctor(self) -> Sequence[CheckView]:
         return await asyncio.to_thread(host_checks, self._parts.settings, running=True)
+
+    async def config(self) -> ConfigView:
+        settings = self._parts.settings
+        keys = (SettingView(key=k.key, value=k.value, default=k.default, set=k.set) for k in shown(settings))
+        return ConfigView(file=settings.origins.file, keys=tuple(keys))
+
+    # --- the audit log ----------------------------------------------------------------------------------------------
+
+    async def record(self, entry: AuditEntry) -> AuditEntry:
+        return await self._parts.store.put_audit(entry)
+
+    async def audit(self, *, after: int, service: str | None, limit: int) -> Sequence[AuditView]:
+        found = await self._parts.store.audit(after=after, service=service or "", limit=limit)
+        return [AuditView.model_validate({**asdict(entry), "time": instant(entry.time)}) for entry in found]
 
     # --- services ---------------------------------------------------------------------------------------------------
 

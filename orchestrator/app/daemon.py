@@ -15,8 +15,8 @@ import structlog
 from orchestrator import __version__
 from orchestrator.api.app import build_app
 from orchestrator.api.app import serve as serve_api
+from orchestrator.api.door import admin_token as authenticate
 from orchestrator.api.metrics import Metrics
-from orchestrator.api.middlewares import admin_token as authenticate
 from orchestrator.app.control import DaemonControl
 from orchestrator.app.ending import end_everything
 from orchestrator.app.logging import configure
@@ -46,6 +46,9 @@ from orchestrator.store import StateLock, Store
 LOG = structlog.get_logger("orchestrator")
 EVENTS_KEPT = 100_000
 EVENTS_AGE = 30 * 86400.0
+AUDIT_KEPT, AUDIT_STRANGERS, AUDIT_SIZE = 100_000, 1_000, 64 << 20
+"""Entries of callers, and of those who sent no valid token; characters of all."""
+AUDIT_AGE = 400 * 86400.0
 
 
 def serve(settings: Settings, *, ephemeral: bool = False) -> int:
@@ -69,7 +72,14 @@ async def _serve(settings: Settings, ephemeral: bool, notifier: Notifier) -> Non
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stop.set)
     async with compose(settings) as parts:
-        app = build_app(DaemonControl(parts), authenticate(admin_token(settings.state_dir)), listen=settings.api.listen)
+        admin = admin_token(settings.state_dir)
+        app = build_app(
+            DaemonControl(parts),
+            authenticate(admin, parts.tokens.caller),
+            listen=settings.api.listen,
+            sure=admin,
+            origins=settings.api.cors_origins,
+        )
         runner = await serve_api(app, settings.api.listen)
         try:
             await _run(parts, notifier, stop)
@@ -207,5 +217,7 @@ async def _housekeeping(parts: Parts) -> None:
     try:
         await parts.tokens.housekeeping()
         await parts.store.prune_events(EVENTS_KEPT, parts.clock.wall() - EVENTS_AGE)
+        oldest = parts.clock.wall() - AUDIT_AGE
+        await parts.store.prune_audit(AUDIT_KEPT, AUDIT_STRANGERS, AUDIT_SIZE, oldest)
     except OrchestratorError as error:
         LOG.error("housekeeping.failed", cause=error.message, hint=error.hint)

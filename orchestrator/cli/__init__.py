@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli import (
+    access,
     apply,
     backup,
     bundle,
@@ -54,6 +55,9 @@ VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
         ("diff", revisions.diff),
         ("logs", streams.logs),
         ("events", streams.events),
+        ("audit", access.audit),
+        ("config", access.config),
+        ("whoami", access.whoami),
         ("wait", waiting.wait),
         ("open", opening.open_page),
     ),

@@ -21,8 +21,8 @@ import typer
 
 from orchestrator.cli.common import Common, connect
 from orchestrator.cli.output import clean, dump, print_json
-from orchestrator.cli.redacting import hidden, hidden_text
 from orchestrator.core.errors import InvalidInput, OrchestratorError, Unavailable
+from orchestrator.core.hiding import hidden, hidden_text
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from orchestrator.core.errors import InvalidInput, NotAuthorised, OrchestratorError
+from orchestrator.core.errors import InvalidInput, NotAuthorised, OrchestratorError, Throttled
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -50,7 +50,7 @@ OPTIONS: dict[str, Any] = {
         Path | None, typer.Option("--config", metavar="FILE", help="Configuration file of the daemon.")
     ],
     "url": Annotated[str | None, typer.Option("--url", help="Address of the daemon's API.")],
-    "token": Annotated[str | None, typer.Option("--token", help="Admin token; default: state_dir/admin.token.")],
+    "token": Annotated[str | None, typer.Option("--token", help="Token of the API; default: state_dir/admin.token.")],
     "context": Annotated[
         str | None, typer.Option("--context", metavar="NAME", help="Daemon by its name; see: orchestrator context.")
     ],
@@ -96,7 +96,7 @@ def exit_code(error: OrchestratorError) -> int:
     match error:
         case InvalidInput():
             return INVALID
-        case NotAuthorised():
+        case NotAuthorised() | Throttled():
             return NOT_AUTHORISED
         case _:
             return ERROR
@@ -144,7 +144,8 @@ def requested(model: type[Body], /, **values: object) -> Body:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"cannot use {name}: {first['msg']}") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise InvalidInput(f"cannot use {name}: {said}" if name else f"cannot ask for this: {said}") from None
 
 
 def pairs(options: Sequence[str], option: str) -> dict[str, str]:

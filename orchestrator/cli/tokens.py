@@ -37,7 +37,7 @@ def create(
     ] = None,
     scope: Annotated[
         Literal["infer", "read", "admin"],
-        typer.Option(help="infer opens the service; the others are kept for the API."),
+        typer.Option(help="infer opens the service; read and admin open the API, and their SERVICE is *."),
     ] = "infer",
 ) -> None:
     """Create a token. Its text alone goes to standard output, and is never shown again.
@@ -45,6 +45,7 @@ def create(
     Examples:
       orchestrator token create my-model --name laptop --expires 3d
       TOKEN=$(orchestrator token create my-model)
+      orchestrator token create '*' --scope read --name prometheus --expires 1yr
     """
     from orchestrator.core.token_views import TokenRequest
 

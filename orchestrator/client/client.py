@@ -13,6 +13,7 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from orchestrator.core.access_views import AuditView, ConfigView, WhoamiView
 from orchestrator.core.daemon_views import CheckView, DocumentView, StatusView, TryEvent, TryRequest
 from orchestrator.core.error_views import ErrorView
 from orchestrator.core.errors import OrchestratorError, Unavailable
@@ -99,6 +100,17 @@ class Client:
 
     async def doctor(self) -> tuple[CheckView, ...]:
         return await self._many("GET", "/v1/doctor", CheckView)
+
+    async def whoami(self) -> WhoamiView:
+        return await self._one("GET", "/v1/whoami", WhoamiView)
+
+    async def config(self) -> ConfigView:
+        return await self._one("GET", "/v1/config", ConfigView)
+
+    async def audit(self, *, after: int = 0, service: str | None = None, limit: int = 100) -> tuple[AuditView, ...]:
+        """Who changed what through the API; the newest last."""
+        query = {"after": after, "service": service, "limit": limit}
+        return await self._many("GET", "/v1/audit", AuditView, query=query)
 
     # --- services and routings
 

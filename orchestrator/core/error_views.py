@@ -14,6 +14,7 @@ from orchestrator.core.errors import (
     NotFound,
     OrchestratorError,
     RuntimeFailure,
+    Throttled,
     Unavailable,
 )
 from orchestrator.core.problems import Problem
@@ -26,9 +27,11 @@ HTTP_STATUS: Mapping[int, type[OrchestratorError]] = {
     403: NotAuthorised,
     404: NotFound,
     405: InvalidInput,
+    408: InvalidInput,
     409: Conflict,
     413: InvalidInput,
     416: InvalidInput,
+    429: Throttled,
     502: RuntimeFailure,
     503: Unavailable,
     507: Unavailable,

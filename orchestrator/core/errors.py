@@ -70,6 +70,16 @@ class NotAuthorised(OrchestratorError):
     code = "not_authorised"
 
 
+class Throttled(OrchestratorError):
+    """Too many failed tries came from this address. `retry_after`: seconds to wait. Exit 7, HTTP 429."""
+
+    code = "too_many_tries"
+
+    def __init__(self, message: str, *, hint: str = "", code: str | None = None, retry_after: float = 1.0) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.retry_after = retry_after
+
+
 class Unavailable(OrchestratorError):
     """A dependency (engine, gateway, disk, daemon) does not answer now; trying later may work. HTTP 503."""
 

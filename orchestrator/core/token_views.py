@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from orchestrator.core.views import Request, View
 
@@ -14,12 +14,19 @@ Scope: TypeAlias = Literal["infer", "read", "admin"]
 
 class TokenRequest(Request):
     """`service`: a name, or `*` for all; `expires`: a duration (`3600s`, `15m`, `2h`, `3d`, `1w`, `2mo`, `1yr`), a date
-    or a time; None: 30 days."""
+    or a time; None: 30 days. `infer` opens services at the gateway; `read` and `admin` open the API, for which
+    `service` is `*` (`admin` opens all services too)."""
 
     service: str = Field(min_length=1)
     name: str = Field("", max_length=256)
     expires: str | None = None
     scope: Scope = "infer"
+
+    @model_validator(mode="after")
+    def _check_scope(self) -> TokenRequest:
+        if self.scope != "infer" and self.service != "*":
+            raise ValueError(f"a token with scope {self.scope} is for the API, not for one service: service must be *")
+        return self
 
 
 class TokenView(View):

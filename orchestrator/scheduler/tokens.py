@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from uuid import uuid4
 
 from orchestrator.auth import KeyRing
-from orchestrator.core.errors import NotFound, OrchestratorError
+from orchestrator.core.access import Access, Caller
+from orchestrator.core.errors import NotAuthorised, NotFound, OrchestratorError, Unavailable
 from orchestrator.core.expiry import parse_expiry
 from orchestrator.core.ports import Clock, Gateway
 from orchestrator.core.state import Token
@@ -17,6 +19,10 @@ from orchestrator.store import Store
 
 KEPT = 7 * 86400.0
 """Seconds that an expired token stays listed."""
+GIVE = "give the text of state_dir/admin.token, or a token made by: orchestrator token create '*' --scope read"
+ANOTHER = "make another: orchestrator token create '*' --scope read"
+EXACT = 30.0
+"""Seconds to which the last use of a token is known."""
 
 
 class Tokens:
@@ -26,6 +32,34 @@ class Tokens:
         self._gateway = gateway
         self._journal = journal
         self._clock = clock
+
+    async def caller(self, text: str) -> Caller:
+        """Whom a token of the API is of, as the store has it now. Raises `NotAuthorised`: code `forbidden` for one that
+        is right and opens services only, else why it is not taken."""
+        now = self._clock.wall()
+        try:
+            claims = self._keys.verify(text, now=now)
+        except NotAuthorised as error:
+            why = error.message.partition(": ")[2]
+            raise NotAuthorised(
+                f"cannot use the API: the token is not valid: {why}", hint=GIVE, code=error.code
+            ) from None
+        token = await self._store.token(claims.id)
+        if token is None:
+            text = f"cannot use the API: this installation does not know token {claims.id}"
+            raise NotAuthorised(text, hint=ANOTHER, code="token_unknown")
+        if token.revoked_at is not None:
+            text = f"cannot use the API: token {token.id} was revoked"
+            raise NotAuthorised(text, hint=ANOTHER, code="token_revoked")
+        if claims.service != "*" or claims.scope not in ("read", "admin"):
+            what = "every service" if claims.service == "*" else f"service {claims.service}"
+            text = f"cannot use the API: this token opens {what} at the gateway, not the API"
+            raise NotAuthorised(text, hint=ANOTHER, code="forbidden")
+        if now - (token.last_used_at or 0.0) > EXACT:
+            with suppress(Unavailable):  # who may ask is not refused because that cannot be written
+                await self._store.touch_tokens({token.id: now})
+        access: Access = "admin" if claims.scope == "admin" else "read"
+        return Caller(access, token.name or token.id, token.id, claims.expires_at)
 
     async def create(self, request: TokenRequest, service: str) -> TokenView:
         """`service`: the service's own spelling of its name, or `*`."""

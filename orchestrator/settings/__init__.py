@@ -8,12 +8,14 @@ from orchestrator.settings.models import (
     GatewaySettings,
     GroupSettings,
     LogSettings,
+    Origins,
     RuntimeName,
     Settings,
     StoreSettings,
     address,
     own_hosts,
 )
+from orchestrator.settings.showing import Shown, shown
 
 __all__ = [
     "ApiSettings",
@@ -22,10 +24,13 @@ __all__ = [
     "GatewaySettings",
     "GroupSettings",
     "LogSettings",
+    "Origins",
     "RuntimeName",
     "Settings",
+    "Shown",
     "StoreSettings",
     "address",
     "load",
     "own_hosts",
+    "shown",
 ]

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from orchestrator.settings.models import Settings
 
 PREFIX = "ORCHESTRATOR_"
-NOT_SETTINGS = frozenset({"URL", "TOKEN", "CONFIG", "CONTEXT", "SERVICE", "ROUTING"})
+NOT_SETTINGS = frozenset({"URL", "TOKEN", "CA", "CONFIG", "CONTEXT", "SERVICE", "ROUTING"})
 """ORCHESTRATOR_… variables that mean something else: the client's, and those inside a routing."""
 
 

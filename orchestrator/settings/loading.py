@@ -15,10 +15,13 @@ from orchestrator.core.errors import InvalidInput
 from orchestrator.core.loading import deployment_from_mapping
 from orchestrator.core.problems import Problem
 from orchestrator.settings.environment import PREFIX, did_you_mean, overrides
-from orchestrator.settings.models import Settings
+from orchestrator.settings.models import Origins, Settings
 
 SYSTEM_FILE = Path("/etc/orchestrator/config.toml")
-PATHS = (("state_dir",), ("secrets_dir",), ("models_dirs",), ("data_dirs",), ("gateway", "haproxy"))
+PATHS = (
+    *(("state_dir",), ("secrets_dir",), ("models_dirs",), ("data_dirs",), ("gateway", "haproxy")),
+    *((section, key) for section in ("api", "gateway") for key in ("tls_certificate", "tls_key")),
+)
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -48,6 +51,8 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     if problems or settings is None:
         head = f"cannot use {file or 'the settings'}"
         raise InvalidInput(f"{head}: {problems[0]}" if len(problems) == 1 else "\n  ".join([f"{head}:", *problems]))
+    told = {key: f"{file}:{line}" for key, line in places.items()} | named
+    settings._origins = Origins(str(file or ""), told)
     return settings
 
 

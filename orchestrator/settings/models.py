@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from orchestrator.core.definition import Deployment
 from orchestrator.core.loading import deployment_from_mapping
@@ -23,8 +24,16 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _check_pair(certificate: str, key: str) -> None:
+    if key and not certificate:
+        raise ValueError("tls_key is given and tls_certificate is not: give both, or the certificate alone")
+
+
 class ApiSettings(Section):
     listen: str = Field("127.0.0.1:8090", description="Address of the control API.")
+    tls_certificate: str = Field("", description="PEM file with its certificate and chain; default: plain http.")
+    tls_key: str = Field("", description="PEM file with the key; default: it lies in the certificate's file.")
+    cors_origins: tuple[str, ...] = Field((), description="Other sites whose pages may ask it; `*`: all.")
 
     @field_validator("listen")
     @classmethod
@@ -32,9 +41,24 @@ class ApiSettings(Section):
         address(value)
         return value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and not re.fullmatch(r"https?://[^\s/?#@*,]+", origin):
+                raise ValueError(f"`{origin}` is not an origin such as https://dashboard.example.org")
+        return tuple(origin.lower() for origin in value)
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> ApiSettings:
+        _check_pair(self.tls_certificate, self.tls_key)
+        return self
+
 
 class GatewaySettings(Section):
     listen: str = Field("127.0.0.1:8080", description="Address that clients of the services connect to.")
+    tls_certificate: str = Field("", description="PEM file with its certificate and chain; default: plain http.")
+    tls_key: str = Field("", description="PEM file with the key; default: it lies in the certificate's file.")
     public_url: str = Field("", description="How users reach the gateway; default: made from `listen`.")
     haproxy: str = Field("", description="Path of a HAProxy binary (>= 2.8); default: the wheel's, else the system's.")
     managed: bool = Field(True, description="false: HAProxy runs as a unit of its own (packaging/systemd).")
@@ -60,6 +84,11 @@ class GatewaySettings(Section):
             raise ValueError(f"`{value}` is not an address such as https://models.example.org")
         urlsplit(value)  # raises where brackets hold no IPv6 address
         return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> GatewaySettings:
+        _check_pair(self.tls_certificate, self.tls_key)
+        return self
 
 
 class StoreSettings(Section):
@@ -110,6 +139,20 @@ class LogSettings(Section):
     format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, JSON elsewhere.")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Origins:
+    """Where settings come from. `file` empty: there is none. `set`: key with dots to file and line, or variable."""
+
+    file: str = ""
+    set: Mapping[str, str] = field(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:
+        """Settings are the same wherever they were written."""
+        return isinstance(other, Origins)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class Settings(Section):
     state_dir: Path = Field(Path("/var/lib/orchestrator"), description="Database, admin.token, gateway files, logs.")
     models_dirs: tuple[Path, ...] = Field((Path("/srv/models"),), description="Sub-folders with one are served.")
@@ -129,6 +172,11 @@ class Settings(Section):
         default_factory=dict, description="For deployment keys that a definition leaves out."
     )
     log: LogSettings = LogSettings()
+    _origins: Origins = PrivateAttr(Origins())
+
+    @property
+    def origins(self) -> Origins:
+        return self._origins
 
     @field_validator("models_dirs", "data_dirs")
     @classmethod

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from orchestrator.core.audit import AuditEntry
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.events import Event
 from orchestrator.core.spec import RoutingSpec
@@ -59,4 +60,5 @@ SERVICE = Codec(Service)
 ROUTING = Codec(Routing, omit=frozenset({"observed", "busy", "outcome", "lost_with_engine", "sessions"}))
 SPEC = Codec(RoutingSpec)
 TEXTS = Codec(dict[str, str])
+AUDIT = Codec(AuditEntry, omit=frozenset({"seq"}))
 EVENT = Codec(Event, omit=frozenset({"seq"}))

@@ -10,13 +10,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from orchestrator.core.audit import AuditEntry
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.events import Event
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Removed, Routing, Service, Token
 from orchestrator.store import codec
 from orchestrator.store.records import Outcome, Revision, Snapshot, Texts
-from orchestrator.store.tables import events, meta, removed, revisions, routings, services, tokens
+from orchestrator.store.tables import audit, events, meta, removed, revisions, routings, services, tokens
 
 KEPT_REVISIONS = 100
 """Newest revisions of a service that are kept, besides the last good one."""
@@ -219,6 +220,51 @@ def find_events(connection: Connection, after: int, service: str, limit: int, ne
 def prune_events(connection: Connection, keep: int, before: float) -> int:
     surplus = select(events.c.seq).order_by(events.c.seq.desc()).offset(keep).limit(1).scalar_subquery()
     return connection.execute(delete(events).where(or_(events.c.seq <= surplus, events.c.time < before))).rowcount
+
+
+# --- audit log ------------------------------------------------------------------------------------------------------
+
+
+def put_audit(connection: Connection, entry: AuditEntry) -> AuditEntry:
+    record = codec.AUDIT.encode(entry)
+    row = {
+        "time": entry.time,
+        "service_key": key(entry.service),
+        "known": int(entry.access != "public"),
+        "size": len(record),
+        "record": record,
+    }
+    if entry.seq:
+        connection.execute(update(audit).where(audit.c.seq == entry.seq).values(row))
+        return entry
+    made = connection.execute(insert(audit).values(row)).inserted_primary_key
+    assert made is not None
+    return replace(entry, seq=int(made[0]))
+
+
+def find_audit(connection: Connection, after: int, service: str, limit: int) -> list[AuditEntry]:
+    query = select(audit.c.seq, audit.c.record).where(audit.c.seq > after)
+    if service:
+        query = query.where(audit.c.service_key == key(service))
+    found = connection.execute(query.order_by(audit.c.seq.desc()).limit(limit))
+    return [replace(codec.AUDIT.decode(row.record), seq=row.seq) for row in found][::-1]
+
+
+def prune_audit(connection: Connection, keep: int, strangers: int, size: int, before: float) -> int:
+    def oldest(known: int, count: int) -> Any:
+        mine = select(audit.c.seq).where(audit.c.known == known)
+        return mine.order_by(audit.c.seq.desc()).offset(count).limit(1).scalar_subquery()
+
+    total = func.sum(audit.c.size).over(order_by=audit.c.seq.desc()).label("total")
+    sizes = select(audit.c.seq, total).subquery()
+    too_large = select(func.max(sizes.c.seq)).where(sizes.c.total > size).scalar_subquery()
+    surplus = or_(
+        and_(audit.c.known == 1, audit.c.seq <= oldest(1, keep)),
+        and_(audit.c.known == 0, audit.c.seq <= oldest(0, strangers)),
+        audit.c.seq <= too_large,
+        audit.c.time < before,
+    )
+    return connection.execute(delete(audit).where(surplus)).rowcount
 
 
 # --- tokens ---------------------------------------------------------------------------------------------------------

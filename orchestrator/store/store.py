@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from orchestrator.core.audit import AuditEntry
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.events import Event
 from orchestrator.core.spec import RoutingSpec
@@ -134,6 +135,19 @@ class Store:
     async def prune_events(self, keep: int, before: float) -> int:
         """Delete all but the newest `keep`, and of those what is from before `before` (wall seconds); how many."""
         return await self._database.write(lambda c: sql.prune_events(c, keep, before))
+
+    async def put_audit(self, entry: AuditEntry) -> AuditEntry:
+        """The same with its `seq`; one that has it takes the place of what was stored under that."""
+        return await self._database.write(lambda c: sql.put_audit(c, entry))
+
+    async def audit(self, *, after: int = 0, service: str = "", limit: int = 100) -> list[AuditEntry]:
+        """Those with a `seq` above `after`, in its order; the last `limit` of them."""
+        return await self._database.read(lambda c: sql.find_audit(c, after, service, limit))
+
+    async def prune_audit(self, keep: int, strangers: int, size: int, before: float) -> int:
+        """Delete all but the newest `keep` of callers and `strangers` of those without a valid token, what is beyond
+        `size` characters, and what is from before `before` (wall seconds); how many."""
+        return await self._database.write(lambda c: sql.prune_audit(c, keep, strangers, size, before))
 
     async def add_token(self, token: Token) -> None:
         """Raises `Conflict` for an id that is taken."""

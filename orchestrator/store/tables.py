@@ -79,6 +79,19 @@ events = Table(
     sqlite_autoincrement=True,
 )
 
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("time", Double, nullable=False),
+    Column("service_key", Words, nullable=False),
+    Column("known", Integer, nullable=False),  # 0: no valid token was sent
+    Column("size", Integer, nullable=False),  # characters of the record
+    Column("record", Text, nullable=False),
+    Index("ix_audit_service_key_seq", "service_key", "seq"),
+    sqlite_autoincrement=True,
+)
+
 tokens = Table(
     "tokens",
     metadata,

@@ -13,7 +13,7 @@ import structlog
 from small_control import ADMIN, Cli, SmallControl
 
 from orchestrator.api.app import build_app, serve
-from orchestrator.api.middlewares import admin_token
+from orchestrator.api.door import admin_token
 from orchestrator.cli import main
 
 

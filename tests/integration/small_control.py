@@ -8,8 +8,12 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
+from orchestrator.api.auditing import LOOKING
+from orchestrator.core.access_views import AuditView, ConfigView, SettingView
+from orchestrator.core.audit import AuditEntry
 from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest
 from orchestrator.core.errors import NotFound, Unavailable
 from orchestrator.core.model_views import (
@@ -137,11 +141,31 @@ FILES = (
 DEFINITION = DefinitionView(file="model-definition.yml", text="models: []\n", digest="d1")
 JUDGED = ValidateView(valid=True, resolved="  service echo, revision 1")
 
+CONFIG = ConfigView(file="/c.toml", keys=(SettingView(key="runtime", value="process", set="/c.toml:1"),))
+AUDIT = (
+    AuditView(
+        seq=7,
+        time=instant(7),
+        who="ci",
+        action="Set the count",
+        method="PUT",
+        path="/v1/services/echo/scale",
+        service="echo",
+        status=200,
+        before={"desired_routing_count": 1},
+        after={"desired_routing_count": 2},
+        client="127.0.0.1",
+    ),
+    AuditView(seq=8, time=instant(8), action="Rem\x1bove", method="DELETE", path="/v1/services/echo", status=401),
+)
+
 
 class SmallControl:
     def __init__(self) -> None:
         self.asked: list[tuple[object, ...]] = []
         self.raises: Exception | None = None
+        self.recorded: dict[int, AuditEntry] = {}
+        """The audit log, by `seq`."""
         self.service_view = ECHO
         self.later: list[ServiceView] = []
         """What `service` shows next, one a call; the last stays."""
@@ -159,6 +183,8 @@ class SmallControl:
         """Set when a stream's source was closed."""
 
     def _note(self, *what: object) -> None:
+        if LOOKING.get():
+            return
         self.asked.append(what)
         if self.raises is not None:
             raise self.raises
@@ -180,6 +206,19 @@ class SmallControl:
 
     async def metrics(self) -> bytes:
         return b"orchestrator_services 1\n"
+
+    async def config(self) -> ConfigView:
+        self._note("config")
+        return CONFIG
+
+    async def record(self, entry: AuditEntry) -> AuditEntry:
+        entry = replace(entry, seq=entry.seq or len(self.recorded) + 1)
+        self.recorded[entry.seq] = entry
+        return entry
+
+    async def audit(self, *, after: int, service: str | None, limit: int) -> Sequence[AuditView]:
+        self._note("audit", after, service, limit)
+        return AUDIT
 
     async def doctor(self) -> Sequence[CheckView]:
         return [CheckView(name="engine", state="fail", message="no engine", hint="start it")]

@@ -15,7 +15,7 @@ from small_control import ECHO, SmallControl
 
 from orchestrator.api.app import build_app
 from orchestrator.api.app import serve as serve_api
-from orchestrator.api.middlewares import admin_token
+from orchestrator.api.door import admin_token
 from orchestrator.core.errors import NotFound
 from orchestrator.core.state import ServiceStatus
 from orchestrator.core.views import CauseView, ExplainView, ServiceView

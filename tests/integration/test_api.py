@@ -6,12 +6,14 @@ import asyncio
 import io
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 import aiohttp
 import pytest
 from aiohttp import web
 from small_control import (
+    AUDIT,
+    CONFIG,
     DEFINITION,
     ECHO,
     FILES,
@@ -26,11 +28,13 @@ from small_control import (
 )
 
 from orchestrator.api.app import ROUTES, build_app, serve
+from orchestrator.api.door import admin_token
 from orchestrator.api.metrics import Metrics
-from orchestrator.api.middlewares import admin_token
 from orchestrator.api.openapi import WORDS
-from orchestrator.api.routes import Access, Route
+from orchestrator.api.routes import Route
 from orchestrator.client import Client
+from orchestrator.core.access import Caller
+from orchestrator.core.access_views import WhoamiView
 from orchestrator.core.daemon_views import TryRequest
 from orchestrator.core.errors import (
     Conflict,
@@ -57,8 +61,8 @@ def control() -> SmallControl:
     return SmallControl()
 
 
-async def authenticate(text: str) -> Access:
-    return "read" if text == READER else await admin_token(ADMIN)(text)
+async def authenticate(text: str) -> Caller:
+    return Caller("read", "reader", "t9", 2e9) if text == READER else await admin_token(ADMIN)(text)
 
 
 @pytest.fixture
@@ -115,8 +119,9 @@ async def test_what_is_not_the_admin_token_opens_nothing(header: str, raw: aioht
 
 
 async def test_an_empty_admin_token_opens_nothing() -> None:
-    assert await admin_token("")("") == "public"
-    assert await admin_token(ADMIN)("\udcff") == "public", "a byte of a header that is no UTF-8"
+    for expected, sent in (("", ""), (ADMIN, "\udcff")):  # the other is a byte of a header that is no UTF-8
+        with pytest.raises(NotAuthorised):
+            await admin_token(expected)(sent)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +171,9 @@ CALLS: list[tuple[Callable[[Client], Awaitable[object]], tuple[object, ...] | No
         ("validate", ValidateRequest(text="x", model="m")),
         JUDGED,
     ),
+    (lambda c: c.audit(after=3, service="echo", limit=7), ("audit", 3, "echo", 7), AUDIT),
+    (lambda c: c.config(), ("config",), CONFIG),
+    (lambda c: c.whoami(), None, WhoamiView(access="admin", name="admin.token")),
     (lambda c: c.metrics(), None, b"orchestrator_services 1\n"),
     (lambda c: c.ready(), None, None),
 ]
@@ -351,33 +359,6 @@ async def test_a_daemon_that_does_not_answer_is_a_timeout(free_port: Callable[[]
 async def test_an_address_that_cannot_be_is_refused(listen: str, kind: type[Exception], control: SmallControl) -> None:
     with pytest.raises(kind):
         await serve(build_app(control, authenticate, listen=listen), listen)
-
-
-async def test_connections_without_a_request_do_not_use_up_what_the_daemon_may_open(
-    control: SmallControl, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("orchestrator.api.app._MOST_CONNECTIONS", 3)
-    runner = await serve(build_app(control, authenticate, listen="127.0.0.1:0"), "127.0.0.1:0")
-    host, port = runner.addresses[0][:2]
-    idle = [await asyncio.open_connection(host, port) for _ in range(3)]
-    async with Client(f"http://{host}:{port}", ADMIN, timeout=5) as client:
-        with pytest.raises(Unavailable):
-            await client.services()
-        for _, writer in idle:
-            writer.close()
-            await writer.wait_closed()
-        for _ in range(500):  # the other end sees them go a moment later
-            if await answered(client):
-                break
-            await asyncio.sleep(0.01)
-        assert await client.services()
-    await runner.cleanup()
-
-
-async def answered(client: Client) -> bool:
-    with suppress(Unavailable):
-        return bool(await client.services())
-    return False
 
 
 async def test_a_port_that_is_taken_is_a_conflict(runner: web.AppRunner, control: SmallControl) -> None:

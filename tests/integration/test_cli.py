@@ -56,8 +56,11 @@ KEYS = {
     "doctor": "name state message hint",
     "scale echo 2": "id name desired_routing_count override_desired desired_in_file",
     "rm echo --yes": "removed",
+    "audit": "seq time who token_id access action method path service status before after request",
+    "config": "file keys",
+    "whoami": "access name token_id expires_at",
 }
-ARRAYS = {"ls", "ps", "ps echo", "token ls", "doctor", "history echo", "plan"}
+ARRAYS = {"audit", "ls", "ps", "ps echo", "token ls", "doctor", "history echo", "plan"}
 
 
 @pytest.mark.parametrize("command", KEYS)
@@ -182,6 +185,7 @@ def test_an_expected_error_is_two_lines_and_no_traceback(
             "token create echo --name n --expires 3d",
             ("token_create", TokenRequest(service="echo", name="n", expires="3d")),
         ),
+        ("audit --service echo --tail 3 --after 2", ("audit", 2, "echo", 3)),
         ("start echo", ("start", LaunchRequest(folder="echo"))),
         (
             "start /m --name n --image i --count 0 --public --cpu 1.5 --mem 1g --shm 64m --resource cuda.device=1 "

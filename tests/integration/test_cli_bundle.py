@@ -10,7 +10,7 @@ import pytest
 from small_control import ADMIN, ECHO, SPEC, Cli, SmallControl
 
 from orchestrator.auth import KeyRing
-from orchestrator.cli.redacting import hidden, hidden_text
+from orchestrator.core.hiding import hidden, hidden_text
 from orchestrator.core.state import ServiceStatus
 from orchestrator.core.views import CauseView, ExplainView
 

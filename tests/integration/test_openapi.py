@@ -25,7 +25,7 @@ from small_control import SmallControl
 
 from orchestrator.api.app import ROUTES, build_app, serve
 from orchestrator.api.docs import curl, example, render
-from orchestrator.api.middlewares import admin_token
+from orchestrator.api.door import admin_token
 from orchestrator.api.openapi import WORDS, document
 from orchestrator.api.routes import JSON, Route
 from orchestrator.client import Client

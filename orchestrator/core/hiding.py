@@ -1,4 +1,5 @@
-"""What leaves this host in a support bundle: values that look like secrets are hidden, rather one too many. Pure."""
+"""What leaves this host in a support bundle, or is kept of a request: values that look like secrets are hidden, rather
+one too many. Pure."""
 
 from __future__ import annotations
 

@@ -1,0 +1,115 @@
+"""What is kept of a change that was asked for through the API: who, what, before and after. Pure.
+
+Kept texts are bounded and hold no secrets, whatever was sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.core.access import Access
+from orchestrator.core.hiding import hidden, hidden_text
+
+LONGEST = 200
+"""Characters of one text; of a longer one its beginning and its digest are kept."""
+MOST_ITEMS = 40
+LARGEST = 4096
+"""Characters of a request, or of one side of a difference, as JSON."""
+OBSERVED = frozenset({"events", "routings", "healthy", "cause", "rollout", "attempts", "next_try_at", "last_used_at"})
+"""Keys of views that change by themselves: no request did it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """See `core.access_views.AuditView`. `time` in wall seconds."""
+
+    time: float
+    action: str
+    method: str
+    path: str
+    who: str = ""
+    token_id: str = ""
+    access: Access = "public"
+    service: str = ""
+    status: int = 0
+    request: Any = None
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+    client: str = ""
+    request_id: str = ""
+    seq: int = 0
+    """Set by the store; grows by one an entry."""
+
+
+def kept(value: object) -> Any:
+    """JSON as it may be kept: without secrets, and small."""
+    small = _short(hidden(value, ()))
+    text = json.dumps(small, default=str)
+    return small if len(text) <= LARGEST else _digest(text)
+
+
+def kept_path(path: str) -> str:
+    return hidden_text(path, ())[:512]
+
+
+def difference(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Keys with dots that are not the same on both sides, and their values; None where a side is not known. Of one side
+    alone all that is not empty."""
+    if before is None or after is None:
+        return _whole(before), _whole(after)
+    old, new = _shown(before), _shown(after)
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return _side({key: old.get(key) for key in keys}), _side({key: new.get(key) for key in keys})
+
+
+def _whole(view: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if view is None else _side({key: v for key, v in _shown(view).items() if v not in (None, "", [], {})})
+
+
+def _side(found: Mapping[str, Any]) -> dict[str, Any]:
+    side = kept(found)
+    return side if isinstance(side, dict) else {"…": side}
+
+
+def _shown(view: Mapping[str, Any]) -> dict[str, Any]:
+    """Hidden before it is flat: afterwards an environment is not known as one."""
+    safe = hidden(view, ())
+    return _flat(safe) if isinstance(safe, Mapping) else {}
+
+
+def _flat(view: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in view.items():
+        if key in OBSERVED:
+            continue
+        if isinstance(value, Mapping) and value:
+            found |= {f"{key}.{below}": one for below, one in _flat(value).items()}
+        else:
+            found[key] = value
+    return found
+
+
+def _short(value: Any) -> Any:
+    match value:
+        case str() if len(value) > LONGEST:
+            return _digest(value)
+        case Mapping():
+            items = list(value.items())
+            cut = {f"… {len(items) - MOST_ITEMS} more": None} if len(items) > MOST_ITEMS else {}
+            return {str(key)[:LONGEST]: _short(one) for key, one in items[:MOST_ITEMS]} | cut
+        case Sequence() if not isinstance(value, str):
+            cut_items = [f"… {len(value) - MOST_ITEMS} more"] if len(value) > MOST_ITEMS else []
+            return [_short(one) for one in value[:MOST_ITEMS]] + cut_items
+        case _:
+            return value
+
+
+def _digest(text: str) -> str:
+    mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{text[:60]}… ({len(text)} characters, sha256 {mark})"
