@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 from orchestrator.core.access_views import AuditView, ConfigView
 from orchestrator.core.audit import AuditEntry
-from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest
+from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest, TryView
 from orchestrator.core.model_views import (
     DefinitionRequest,
     DefinitionView,
@@ -28,6 +28,7 @@ from orchestrator.core.views import (
     ExplainView,
     LaunchRequest,
     LogEntry,
+    ModifyRequest,
     RoutingView,
     ServiceDetail,
     ServiceView,
@@ -67,6 +68,15 @@ class Control(Protocol):
 
     async def scale(self, ref: str, count: int | None) -> ServiceView:
         """`count` None: back to what the file says."""
+
+    async def modify(self, ref: str, request: ModifyRequest) -> ServiceView:
+        """Only what is given changes. Raises `Conflict` (declared_in_file) where the folder's definition says it."""
+
+    async def reset(self, ref: str, fields: Sequence[str] | None) -> ServiceView:
+        """End overrides of these fields; None: of all."""
+
+    async def remove_routing(self, routing_id: str, *, replaced: bool) -> ServiceView:
+        """End one routing; `replaced` False: the desired count is one less from then on."""
 
     async def retry(self, ref: str) -> ServiceView:
         """Clear error and retry."""
@@ -125,8 +135,6 @@ class Control(Protocol):
 
     async def drop_key(self, kid: str) -> KeyView: ...
 
-    def try_run(self, request: TryRequest) -> AsyncIterator[TryEvent]: ...
-
     async def models(self) -> Sequence[ModelView]:
         """By models_dir and name, also those that an earlier one of the name shadows."""
 
@@ -162,3 +170,20 @@ class Control(Protocol):
 
     async def schema(self) -> Mapping[str, object]:
         """The JSON Schema of definitions."""
+
+    def try_run(self, request: TryRequest) -> AsyncIterator[TryEvent]:
+        """A try that ends with whoever follows it."""
+
+    async def try_begin(self, request: TryRequest) -> TryView:
+        """A try in the background. Raises `Conflict` where too many run."""
+
+    async def tries(self) -> Sequence[TryView]:
+        """Newest first, without their events."""
+
+    async def try_view(self, ident: str) -> TryView: ...
+
+    def try_events(self, ident: str, *, after: int) -> AsyncIterator[TryEvent]:
+        """Those whose seq is above `after`, to the end of the try."""
+
+    async def try_cancel(self, ident: str) -> TryView:
+        """Returns when nothing of it is left."""

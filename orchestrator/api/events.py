@@ -30,7 +30,7 @@ async def events(request: web.Request, control: Control) -> web.StreamResponse:
         after = max(after, int(resumed))
     found = control.events(after=after, service=asked.service, limit=asked.limit, follow=asked.follow)
     if asked.follow:
-        return await server_sent(request, found)
+        return await server_sent(request, found, ident=lambda event: str(event.seq))
     return answer_many([event async for event in found])
 
 

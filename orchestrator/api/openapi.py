@@ -33,6 +33,7 @@ WORDS: Mapping[str, tuple[Json, str, str | int]] = {
     "kid": ({"type": "string"}, "The key's id, as the list shows it.", "k1"),
     "name": ({"type": "string"}, "The model folder's name.", "echo"),
     "path": ({"type": "string"}, "A file's path in the model folder; its slashes may stand as they are.", "server.py"),
+    "try": ({"type": "string"}, "The id of a try.", "t1"),
     "number": ({"type": "integer", "minimum": 1}, "The revision's number.", 3),
 }
 """What each name in a path stands for: its schema, in words, and an example."""

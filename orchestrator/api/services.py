@@ -11,6 +11,8 @@ from orchestrator.core.views import (
     ConfirmRequest,
     ExplainView,
     LaunchRequest,
+    ModifyRequest,
+    ResetRequest,
     ScaleRequest,
     ServiceDetail,
     ServiceView,
@@ -27,6 +29,17 @@ async def detail(request: web.Request, control: Control) -> web.Response:
 
 async def start(request: web.Request, control: Control) -> web.Response:
     return answer(await control.start(await body(request, LaunchRequest)), status=201)
+
+
+async def modify(request: web.Request, control: Control) -> web.Response:
+    """Of what a folder declares only what takes effect in place (count, public, start_timeout, unhealthy_timeout,
+    stop_grace, retry) is set over it; the rest is refused (declared_in_file), or with `edit` written into the file."""
+    return answer(await control.modify(request.match_info["ref"], await body(request, ModifyRequest)))
+
+
+async def reset(request: web.Request, control: Control) -> web.Response:
+    wanted = await body(request, ResetRequest)
+    return answer(await control.reset(request.match_info["ref"], wanted.fields))
 
 
 async def remove(request: web.Request, control: Control) -> web.Response:
@@ -60,6 +73,8 @@ ROUTES = (
     Route("GET", _ALL, "read", ls, "List services", response=ServiceView, many=True),
     Route("POST", _ALL, "admin", start, _START, LaunchRequest, ServiceView, status=201, refuses=_NOT),
     Route("GET", _ONE, "read", detail, "Show one service", response=ServiceDetail),
+    Route("PATCH", _ONE, "admin", modify, "Modify a service", ModifyRequest, ServiceView, refuses=_NOT),
+    Route("POST", _ONE + "/reset", "admin", reset, "End overrides", ResetRequest, ServiceView, refuses=_NOT),
     Route("DELETE", _ONE, "admin", remove, "Remove a service and revoke its tokens", status=204, refuses=_NOT),
     Route("PUT", _ONE + "/scale", "admin", scale, _SCALE, ScaleRequest, ServiceView, refuses=_NOT),
     Route("POST", _ONE + "/retry", "admin", retry, "Clear error and retry", response=ServiceView, refuses=_NOT),

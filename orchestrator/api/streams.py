@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
@@ -19,7 +20,6 @@ from pydantic import BaseModel
 
 from orchestrator.api.errors import problem
 from orchestrator.core.error_views import ErrorView
-from orchestrator.core.views import EventView
 
 log = structlog.get_logger()
 Item = TypeVar("Item", bound=BaseModel)
@@ -49,16 +49,25 @@ async def lines(request: web.Request, items: AsyncIterator[Item]) -> web.StreamR
     )
 
 
-async def server_sent(request: web.Request, items: AsyncIterator[EventView]) -> web.StreamResponse:
-    """Server-sent events with the event's seq as id; an event of type `error` ends it."""
+async def server_sent(
+    request: web.Request, items: AsyncIterator[Item], *, ident: Callable[[Item], str], kind: str = ""
+) -> web.StreamResponse:
+    """Server-sent events, each with what `ident` says as its id, of type `kind`; an event of type `error` ends it."""
+    head = f"event: {kind}\n" if kind else ""
     return await _pump(
         request,
         items,
         kind="text/event-stream",
-        write=lambda item: f"id: {item.seq}\ndata: {item.model_dump_json()}\n\n".encode(),
+        write=lambda item: f"{head}id: {ident(item)}\ndata: {item.model_dump_json()}\n\n".encode(),
         fail=lambda error: f"event: error\ndata: {error.model_dump_json()}\n\n".encode(),
         beat=b":\n\n",
     )
+
+
+def last_event_id(request: web.Request, form: str) -> str:
+    """Where a stream that broke off is to go on; what does not have the `form` of our ids is none."""
+    sent = request.headers.get("Last-Event-ID", "")
+    return sent if re.fullmatch(form, sent, re.ASCII) else ""
 
 
 async def _pump(

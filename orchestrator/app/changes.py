@@ -165,6 +165,7 @@ class ServiceChanges:
             numbers=numbers or {},
             traffic=self._facts.traffic,
             pending={p.before.id: summary(p) for p in self._parts.reader.pending if p.before is not None},
+            data_dirs=tuple(os.path.realpath(folder) for folder in self._parts.settings.data_dirs),
         )
 
     async def _numbers(self, service: Service, routings: Sequence[Routing]) -> dict[str, int]:

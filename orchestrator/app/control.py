@@ -11,12 +11,13 @@ from dataclasses import asdict
 from orchestrator import __version__
 from orchestrator.api.doctor import host_checks
 from orchestrator.app.models import ModelFolders
+from orchestrator.app.modifying import Modifying
 from orchestrator.app.plans import PlanChanges
 from orchestrator.app.rollouts import Rollouts
 from orchestrator.core import present
 from orchestrator.core.access_views import AuditView, ConfigView, SettingView
 from orchestrator.core.audit import AuditEntry
-from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest
+from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest, TryView
 from orchestrator.core.errors import Conflict, Unavailable
 from orchestrator.core.pending import change_of
 from orchestrator.core.state import Routing, RoutingStatus, ServiceStatus
@@ -29,7 +30,7 @@ LATEST = 20
 """Events shown with a service."""
 
 
-class DaemonControl(Rollouts, PlanChanges, ModelFolders):
+class DaemonControl(Rollouts, PlanChanges, Modifying, ModelFolders):
     """Implements `api.control.Control`."""
 
     # --- the daemon -------------------------------------------------------------------------------------------------
@@ -169,6 +170,23 @@ class DaemonControl(Rollouts, PlanChanges, ModelFolders):
         async with aclosing(self._parts.tries.run(request)) as events:
             async for event in events:
                 yield event
+
+    async def try_begin(self, request: TryRequest) -> TryView:
+        return self._parts.trying.begin(request)
+
+    async def tries(self) -> Sequence[TryView]:
+        return self._parts.trying.listed()
+
+    async def try_view(self, ident: str) -> TryView:
+        return self._parts.trying.find(ident).view(events=True)
+
+    async def try_events(self, ident: str, *, after: int) -> AsyncIterator[TryEvent]:
+        async with aclosing(self._parts.trying.find(ident).follow(after)) as events:
+            async for event in events:
+                yield event
+
+    async def try_cancel(self, ident: str) -> TryView:
+        return await self._parts.trying.cancel(ident)
 
     # --- tokens -----------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from orchestrator.app.logging import configure
 from orchestrator.app.logs import Logs
 from orchestrator.app.parts import Parts
 from orchestrator.app.tries import Tries
+from orchestrator.app.trying import BackgroundTries
 from orchestrator.auth import KeyRing, admin_token
 from orchestrator.core.errors import OrchestratorError, Unavailable
 from orchestrator.core.granting import CONTAINER_RUNTIMES
@@ -85,6 +86,7 @@ async def _serve(settings: Settings, ephemeral: bool, notifier: Notifier) -> Non
             await _run(parts, notifier, stop)
         finally:
             notifier.stopping("ending")
+            await parts.trying.close()
             await runner.cleanup()
             await parts.loop.close()
             if ephemeral:
@@ -135,6 +137,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
             loop=loop,
             tokens=Tokens(store, keys, gateway, journal, clock),
             tries=tries,
+            trying=BackgroundTries(tries, clock),
             logs=Logs(runtime, launcher, facts),
             metrics=metrics,
             started_at=clock.now(),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from orchestrator.api.metrics import Metrics
 from orchestrator.app.logs import Logs
 from orchestrator.app.tries import Tries
+from orchestrator.app.trying import BackgroundTries
 from orchestrator.auth import KeyRing
 from orchestrator.core.ports import Clock, Gateway, Runtime, RuntimeInfo
 from orchestrator.scheduler.journal import Journal
@@ -35,6 +36,7 @@ class Parts:
     loop: Loop
     tokens: Tokens
     tries: Tries
+    trying: BackgroundTries
     logs: Logs
     metrics: Metrics
     started_at: float

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Protocol
 from uuid import uuid4
+
+import structlog
 
 from orchestrator.actions import ActionFailed
 from orchestrator.core.capacity import Ledger
@@ -16,7 +20,7 @@ from orchestrator.core.daemon_views import TryEvent, TryRequest
 from orchestrator.core.errors import InvalidInput, OrchestratorError, RuntimeFailure
 from orchestrator.core.health import fold, gap
 from orchestrator.core.loading import deployment_from_mapping
-from orchestrator.core.ports import Clock, PullProgress, Runtime
+from orchestrator.core.ports import Clock, LogLine, PullProgress, Runtime
 from orchestrator.core.problems import is_valid
 from orchestrator.core.spec import ServiceSpec
 from orchestrator.core.state import Observed, ProbeState, Reservation, World
@@ -24,12 +28,20 @@ from orchestrator.core.symptoms import exit_meaning
 from orchestrator.core.views import instant
 from orchestrator.executor import Launch, Launcher
 from orchestrator.folders import read_folder
+from orchestrator.folders.launched import deployment_of
 from orchestrator.scheduler.prober import Prober, Target
 from orchestrator.settings import Settings
 
+LOG = structlog.get_logger("orchestrator")
 STOP_GRACE = 5.0
 PULL_REPORT_EVERY = 2.0
 """Seconds."""
+LOG_MOST = 5000
+"""Lines of a scratch routing's log that are told."""
+LOG_AGAIN = 0.2
+"""Seconds until a log that could not be read is looked for again."""
+LOG_GRACE = 0.4
+"""Seconds that the last lines of one that failed may take."""
 
 State = Literal["started", "passed", "failed", "info"]
 
@@ -65,13 +77,9 @@ class Tries:
         """The last event's state is the result. Closed early, it cleans up all the same."""
         queue: asyncio.Queue[TryEvent | None] = asyncio.Queue()
 
-        def tell(step: str, state: State, message: str = "", detail: Mapping[str, object] | None = None) -> None:
-            at = instant(self._clock.wall())
-            queue.put_nowait(TryEvent(step=step, state=state, message=message, detail=dict(detail or {}), at=at))
-
         async def work() -> None:
             try:
-                await self._attempt(request, tell)
+                await self.told(request, queue.put_nowait)
             finally:
                 queue.put_nowait(None)
 
@@ -83,6 +91,22 @@ class Tries:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    async def told(self, request: TryRequest, event: Callable[[TryEvent], None]) -> None:
+        """The same, with `event` called for each step. Cancelled, it cleans up first."""
+
+        def tell(step: str, state: State, message: str = "", detail: Mapping[str, object] | None = None) -> None:
+            at = instant(self._clock.wall())
+            event(TryEvent(step=step, state=state, message=message, detail=dict(detail or {}), at=at))
+
+        try:
+            await self._attempt(request, tell)
+        except asyncio.CancelledError:
+            tell("result", "failed", "it was cancelled", {"code": "cancelled"})
+            raise
+        except Exception as error:
+            LOG.error("try.broken", folder=request.folder, exc_info=error)
+            tell("result", "failed", f"unexpected {type(error).__name__}", {"hint": "the daemon's log has the details"})
 
     async def _attempt(self, request: TryRequest, tell: Tell) -> None:
         try:
@@ -122,21 +146,46 @@ class Tries:
 
         told = [float("-inf")]
 
+        def log(line: LogLine) -> None:
+            tell("log", "info", line.text, {"stream": line.stream})
+
         def progress(seen: PullProgress) -> None:
             if (now := self._clock.now()) - told[0] >= PULL_REPORT_EVERY:
                 told[0] = now
                 tell("image", "info", str(seen), {"current": seen.current, "total": seen.total})
 
+        lines = asyncio.create_task(self._lines(unit, spec, log), name="try: log")
         try:
             launch = Launch(unit, spec.name, spec.routing, reservation, spec.stop_grace, "try")
             await self._launcher.launch(launch, report, progress)
             await self._probe(unit, spec, tell)
         except OrchestratorError as error:
+            await asyncio.sleep(LOG_GRACE)
             tail = error.tail if isinstance(error, ActionFailed) else await self._launcher.log_tail(unit, spec.routing)
             hint = error.hint or hint_of(error.code)
             text = self._launcher.masked(spec.routing, error.message)
             return text, {"code": error.code, "hint": hint, "log_tail": list(tail)}
+        finally:
+            lines.cancel()
+            await asyncio.gather(lines, return_exceptions=True)
         return None
+
+    async def _lines(self, unit: str, spec: ServiceSpec, tell: Callable[[LogLine], None]) -> None:
+        """The lines of its log as they come, without the values of its secrets; a log that is not there yet, or whose
+        reading broke off, is read on."""
+        mask, told = self._launcher.masker(spec.routing), 0
+        while True:
+            seen = 0
+            with suppress(OrchestratorError):
+                async for line in self._runtime.logs(unit, follow=True):
+                    seen += 1
+                    if seen > told:
+                        told = seen
+                        tell(replace(line, text=mask(line.text)))
+                    if told >= LOG_MOST:
+                        tell(LogLine(line.time, line.stream, f"({LOG_MOST} lines are shown, and no more)"))
+                        return
+            await asyncio.sleep(LOG_AGAIN)
 
     async def _probe(self, unit: str, spec: ServiceSpec, tell: Tell) -> None:
         """Until the first pass. Raises `RuntimeFailure` when it ends before, or at start_timeout."""
@@ -170,12 +219,17 @@ class Tries:
 
     def _read(self, request: TryRequest) -> ServiceSpec:
         """Raises `InvalidInput` with every error of the definition."""
-        path = Path(request.folder)
+        path = self._place(request.folder)
         file = path if os.path.isfile(path) else None  # noqa: PTH113  # a name that is too long is none
-        told = {"image": request.image, "environ": dict(request.environ), "resources": dict(request.resources)}
-        launch, problems = deployment_from_mapping({k: v for k, v in told.items() if v}, "--try")
+        told = request.model_dump(mode="json", exclude_none=True, exclude={"name", "count"})
+        launch, problems = deployment_from_mapping(deployment_of(told), "--try")
         reading = read_folder(
-            path.parent if file else path, self._settings, runtime=self._runtime.name, file=file, launch=launch
+            path.parent if file else path,
+            self._settings,
+            runtime=self._runtime.name,
+            file=file,
+            launch=launch,
+            definition=request.definition,
         )
         wrong = [str(p) for p in (*problems, *reading.problems) if p.severity == "error"]
         if wrong or not is_valid(reading.problems):
@@ -186,6 +240,13 @@ class Tries:
             if request.model in (None, spec.model_name, spec.name):
                 return spec
         raise InvalidInput(f"{path} defines no service" + (f" {request.model!r}" if request.model else ""))
+
+    def _place(self, folder: str) -> Path:
+        """As given where it is there; else the name of a folder under models_dirs."""
+        given = Path(folder)
+        named = [d / folder for d in self._settings.models_dirs if "/" not in folder and folder not in ("", ".", "..")]
+        found = [path for path in named if os.path.isdir(path)]  # noqa: PTH112  # a name that is too long is none
+        return found[0] if found and not given.is_absolute() else given
 
     def _reserve(self, spec: ServiceSpec) -> Reservation:
         world = self._world()

@@ -27,6 +27,7 @@ from orchestrator.cli import (
     run,
     schema,
     services,
+    starting,
     streams,
     tokens,
     validate,
@@ -64,7 +65,9 @@ VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
     "Change": (
         ("plan", plan.plan),
         ("apply", apply.apply),
-        ("start", services.start),
+        ("start", starting.start),
+        ("modify", starting.modify),
+        ("reset", starting.reset),
         ("scale", services.scale),
         ("rollback", rollouts.rollback),
         ("promote", rollouts.promote),
@@ -72,6 +75,7 @@ VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
         ("ratio", rollouts.ratio),
         ("retry", services.retry),
         ("rm", services.rm),
+        ("rm-routing", services.rm_routing),
         ("confirm-removal", services.confirm_removal),
     ),
     "Keep": (

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.common import Common, ask, pairs, requested
+from orchestrator.cli.common import Common, ask
 from orchestrator.cli.completion import service_names
 from orchestrator.cli.output import (
     Column,
@@ -195,47 +194,18 @@ def retry(common: Common, service: ServiceName) -> None:
     changed(common, ask(common, lambda client: client.retry(service)))
 
 
-def start(
+def rm_routing(
     common: Common,
-    folder: Annotated[str, typer.Argument(help="Model folder: a path, or its name under a models_dir.")],
-    name: Annotated[str | None, typer.Option(help="The service's name.")] = None,
-    image: Annotated[str | None, typer.Option(help="Container image.")] = None,
-    count: Annotated[int | None, typer.Option(min=0, help="Desired routing count.")] = None,
-    public: Annotated[bool | None, typer.Option("--public/--private", help="Public: no token is needed.")] = None,
-    cpu: Annotated[float | None, typer.Option(help="Cores.")] = None,
-    mem: Annotated[str | None, typer.Option(help="Memory, such as 4g.")] = None,
-    shm: Annotated[str | None, typer.Option(help="Shared memory, such as 512m.")] = None,
-    resource: Annotated[list[str] | None, typer.Option(metavar="SLOT=AMOUNT", help="Repeatable.")] = None,
-    env: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Repeatable.")] = None,
-    mount: Annotated[list[str] | None, typer.Option(metavar="SOURCE:TARGET:ro|rw", help="Repeatable.")] = None,
-    definition: Annotated[str | None, typer.Option(help="The definition's file name in the folder.")] = None,
-    destination: Annotated[str | None, typer.Option(help="Where the folder is mounted in the routing.")] = None,
+    routing: Annotated[str, typer.Argument(metavar="ROUTING", help="Id of a routing, as `ps` shows it.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Another takes its place; default: one less.")] = False,
 ) -> None:
-    """Start a model folder as a service; what is not given comes from its definition.
+    """Remove one routing: it gets no new requests, finishes the open ones, and ends.
 
     Examples:
-      orchestrator start ./my-model --count 2 --env LOG_LEVEL=debug
-      orchestrator start my-model --image vllm/vllm-openai:latest --resource cuda.device=1 --shm 8g
+      orchestrator rm-routing 3fa2c81d
+      orchestrator rm-routing 3fa2c81d --replace
     """
-    from orchestrator.core.views import LaunchRequest
-
-    request = requested(
-        LaunchRequest,
-        folder=str(Path(folder).resolve()) if Path(folder).is_dir() else folder,
-        name=name,
-        image=image,
-        count=count,
-        public=public,
-        cpu=cpu,
-        mem=mem,
-        shm=shm,
-        resources=pairs(resource or (), "--resource"),
-        environ=pairs(env or (), "--env"),
-        mounts=tuple(mount or ()),
-        definition=definition,
-        destination=destination,
-    )
-    changed(common, ask(common, lambda client: client.start(request)))
+    changed(common, ask(common, lambda client: client.remove_routing(routing, replaced=replace)))
 
 
 def rm(

@@ -14,7 +14,7 @@ import aiohttp
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from orchestrator.core.access_views import AuditView, ConfigView, WhoamiView
-from orchestrator.core.daemon_views import CheckView, DocumentView, StatusView, TryEvent, TryRequest
+from orchestrator.core.daemon_views import CheckView, DocumentView, StatusView, TryEvent, TryRequest, TryView
 from orchestrator.core.error_views import ErrorView
 from orchestrator.core.errors import OrchestratorError, Unavailable
 from orchestrator.core.model_views import (
@@ -38,6 +38,8 @@ from orchestrator.core.views import (
     ExplainView,
     LaunchRequest,
     LogEntry,
+    ModifyRequest,
+    ResetRequest,
     RoutingView,
     ScaleRequest,
     ServiceDetail,
@@ -134,6 +136,20 @@ class Client:
         path = _path("/v1/services", ref) + "/scale"
         return await self._one("PUT", path, ServiceView, body=ScaleRequest(count=count))
 
+    async def modify(self, ref: str, request: ModifyRequest) -> ServiceView:
+        """Only what was given to `request` changes."""
+        return await self._one("PATCH", _path("/v1/services", ref), ServiceView, body=request)
+
+    async def reset(self, ref: str, fields: Sequence[str] | None = None) -> ServiceView:
+        """End overrides of these fields; None: of all."""
+        body = ResetRequest(fields=None if fields is None else tuple(fields))
+        return await self._one("POST", _path("/v1/services", ref) + "/reset", ServiceView, body=body)
+
+    async def remove_routing(self, routing_id: str, *, replaced: bool = False) -> ServiceView:
+        """`replaced` False: the desired count is one less from then on."""
+        path, query = _path("/v1/routings", routing_id), {"replace": _flag(replaced)}
+        return await self._one("DELETE", path, ServiceView, query=query)
+
     async def retry(self, ref: str) -> ServiceView:
         return await self._one("POST", _path("/v1/services", ref) + "/retry", ServiceView)
 
@@ -200,15 +216,8 @@ class Client:
         self, *, after: int = 0, service: str | None = None, limit: int = 100
     ) -> AsyncGenerator[EventView, None]:
         query = {"after": after, "service": service, "limit": limit, "follow": "true"}
-        kind = ""
-        async for line in self._lines("GET", "/v1/events", query=query):
-            name, _, value = line.partition(b":")
-            if name == b"event":
-                kind = value.strip().decode()
-            elif name == b"data" and kind == "error":
-                raise _read(ErrorView, value).error()
-            elif name == b"data":
-                yield _read(EventView, value)
+        async for event in self._server_sent("/v1/events", EventView, query=query):
+            yield event
 
     # --- tokens
 
@@ -301,6 +310,26 @@ class Client:
         """The JSON Schema of definitions."""
         return await self._one("GET", "/v1/schema", SchemaView)
 
+    async def try_begin(self, request: TryRequest) -> TryView:
+        """In the background: it goes on without this client."""
+        return await self._one("POST", "/v1/tries", TryView, body=request)
+
+    async def tries(self) -> tuple[TryView, ...]:
+        """Newest first, without their events."""
+        return await self._many("GET", "/v1/tries", TryView)
+
+    async def try_view(self, ident: str) -> TryView:
+        return await self._one("GET", _path("/v1/tries", ident), TryView)
+
+    async def try_events(self, ident: str, *, after: int = 0) -> AsyncGenerator[TryEvent, None]:
+        """Those whose seq is above `after`, to the end of the try."""
+        async for event in self._server_sent(_path("/v1/tries", ident) + "/events", TryEvent, last=str(after)):
+            yield event
+
+    async def try_cancel(self, ident: str) -> TryView:
+        """Returns when nothing of it is left."""
+        return await self._one("DELETE", _path("/v1/tries", ident), TryView)
+
     async def ask(
         self, method: str, path: str, *, query: Mapping[str, object] | None = None, body: BaseModel | None = None
     ) -> bytes:
@@ -332,16 +361,36 @@ class Client:
             return await response.read()
 
     async def _lines(
-        self, method: str, path: str, *, query: Mapping[str, object] | None = None, body: BaseModel | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        body: BaseModel | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[bytes, None]:
         """Lines that are not heartbeats. Raises the error that the stream ends with."""
-        async with self._answer(method, path, query, body, _STREAM) as response:
+        async with self._answer(method, path, query, body, _STREAM, headers=headers) as response:
             async for line in response.content:
                 line = line.strip()
                 if line.startswith(b'{"error":'):
                     raise ErrorView.model_validate(json.loads(line)["error"]).error()
                 if line:
                     yield line
+
+    async def _server_sent(
+        self, path: str, kind: type[Answer], *, query: Mapping[str, object] | None = None, last: str = ""
+    ) -> AsyncGenerator[Answer, None]:
+        """Events of a stream; `last`: the id after which it goes on. Raises the error that it ends with."""
+        event = ""
+        async for line in self._lines("GET", path, query=query, headers={"Last-Event-ID": last} if last else {}):
+            name, _, value = line.partition(b":")
+            if name == b"event":
+                event = value.strip().decode()
+            elif name == b"data" and event == "error":
+                raise _read(ErrorView, value).error()
+            elif name == b"data":
+                yield _read(kind, value)
 
     @asynccontextmanager
     async def _answer(
@@ -358,10 +407,13 @@ class Client:
         if self._session is None:
             raise RuntimeError("a Client is used inside `async with`")
         sent: dict[str, Any] = {"params": {k: str(v) for k, v in (query or {}).items() if v is not None}}
+        sent["headers"] = dict(headers or {})
         if body is not None:
-            sent |= {"data": body.model_dump_json(), "headers": {"Content-Type": "application/json"}}
-        elif headers or data is not None:
-            sent |= {"data": io.BytesIO(data) if data is not None else None, "headers": headers}
+            only_given = isinstance(body, ModifyRequest)  # there null is another thing than nothing
+            sent["data"] = body.model_dump_json(exclude_unset=only_given)
+            sent["headers"]["Content-Type"] = "application/json"
+        elif data is not None:
+            sent["data"] = io.BytesIO(data)
         try:
             async with self._session.request(
                 method, self.url + path, timeout=timeout, allow_redirects=False, **sent

@@ -88,10 +88,12 @@ def reconcile(
 
 
 def update(service: Service, spec: ServiceSpec, digest: str, problems: tuple[Problem, ...]) -> Service:
-    """The service with its definition as it is now; an override of the count ends when the file's own changes. Of a
+    """The service with its definition as it is now; an override ends when the file's own value changes. Of a
     definition whose routing part was rolled back only the hot part is taken, until that part changes."""
     if service.removing:
         return service  # its end goes on; the folder becomes a new service after it
+    kept = {name: o for name, o in service.overrides.items() if getattr(spec, name) == o.over}
+    spec = spec.model_copy(update={name: o.value for name, o in kept.items()}) if kept else spec
     keeps = service.override_desired is not None and service.override_over == spec.desired
     rejected = service.rejected
     if rejected is not None and rejected.revision == spec.routing.revision:
@@ -106,6 +108,7 @@ def update(service: Service, spec: ServiceSpec, digest: str, problems: tuple[Pro
         problems=problems,
         override_desired=service.override_desired if keeps else None,
         override_over=service.override_over if keeps else None,
+        overrides=kept,
         rejected=rejected,
     )
 

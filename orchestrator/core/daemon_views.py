@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import AwareDatetime, Field
 
-from orchestrator.core.views import Request, View
+from orchestrator.core.views import Launcher, View
 
 
 class StatusView(View):
@@ -58,21 +58,37 @@ class CheckView(View):
     hint: str = ""
 
 
-class TryRequest(Request):
-    """A scratch routing of the definition at `folder` (absolute path of a model folder or of a definition file)."""
+class TryRequest(Launcher):
+    """A scratch routing of the definition at `folder` (absolute path of a model folder or of a definition file, or a
+    name under models_dirs), with the same laid over it as over a service that is started."""
 
     folder: str = Field(min_length=1)
     model: str | None = None
-    image: str | None = None
-    environ: Mapping[str, str] = Field(default_factory=dict)
-    resources: Mapping[str, str] = Field(default_factory=dict)
+
+
+TryState: TypeAlias = Literal["running", "passed", "failed", "cancelled"]
 
 
 class TryEvent(View):
     """One step of a try as it happens. The last event's state, passed or failed, is the result of the whole."""
 
     step: str
+    """`definition`, `image`, `create`, `action`, `start`, `probe`, `cleanup`, `result`; `log`: a line of its log."""
     state: Literal["started", "passed", "failed", "info"]
     message: str = ""
     detail: Mapping[str, Any] = Field(default_factory=dict)
     at: AwareDatetime
+    seq: int = 0
+    """Of a try in the background: from 1, one more an event."""
+
+
+class TryView(View):
+    """A try that runs in the background, or ran lately."""
+
+    id: str
+    state: TryState
+    finished: bool = False
+    folder: str = ""
+    created_at: AwareDatetime | None = None
+    events: tuple[TryEvent, ...] = ()
+    """Those of it so far; empty in lists."""

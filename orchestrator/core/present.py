@@ -9,6 +9,7 @@ from orchestrator.core import backoff
 from orchestrator.core.catalog import Broken
 from orchestrator.core.events import Event
 from orchestrator.core.explain import Cause, ExplainFacts, explain
+from orchestrator.core.launching import launch_view, overrides_of
 from orchestrator.core.problems import Problem
 from orchestrator.core.rollout_words import rejected_line, rollout_line
 from orchestrator.core.routes import Traffic
@@ -18,6 +19,7 @@ from orchestrator.core.table import is_holding
 from orchestrator.core.views import (
     CauseView,
     EventView,
+    LaunchView,
     ProblemView,
     RolloutView,
     RoutingView,
@@ -46,6 +48,8 @@ class Surroundings:
     """Routing id to what the gateway counted."""
     pending: Mapping[str, str] = field(default_factory=dict)
     """Service id to what its folder asks for and is not followed."""
+    data_dirs: tuple[str, ...] = ()
+    """Where named folders of extra mounts are, symlinks resolved."""
 
 
 def service_view(service: Service, routings: Sequence[Routing], around: Surroundings) -> ServiceView:
@@ -132,7 +136,15 @@ def service_detail(
         events=tuple(event_view(e) for e in events),
         attempts=service.attempts.count if service.attempts.revision == service.revision else 0,
         next_try_at=instant(next_try) if next_try > around.now else None,
+        launch=launch_of(service, around),
+        overrides=overrides_of(service),
     )
+
+
+def launch_of(service: Service, around: Surroundings) -> LaunchView:
+    """What it runs with now."""
+    own = (service.launch or {}).get("definition") or ""
+    return launch_view(service.spec, service.folder, count=service.desired, definition=own, data_dirs=around.data_dirs)
 
 
 def routing_view(routing: Routing, around: Surroundings) -> RoutingView:

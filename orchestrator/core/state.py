@@ -206,6 +206,14 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Overridden:
+    """A hot field of what a file says, set to `value` by hand; it ends when the file no longer says `over`."""
+
+    value: bool | float
+    over: bool | float
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """One service: identity, what is wanted of it, and what was told besides its file."""
 
@@ -228,6 +236,8 @@ class Service:
     """Set by `scale`; ended by --reset or when the file's own count changes."""
     override_over: int | None = None
     """The file's count when the override was made."""
+    overrides: Mapping[str, Overridden] = field(default_factory=dict)
+    """Other hot fields of the spec that were set by hand, laid over what the file says already."""
     attempts: Attempts = Attempts()
     cleared_at: float = 0.0
     """FAILED_TO_START records from before are not shown (clear error and retry)."""

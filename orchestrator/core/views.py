@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -135,6 +135,43 @@ class EventView(View):
     seq: int = 0
 
 
+ClusterMode: TypeAlias = Literal["single-node", "multi-node"]
+
+
+class LaunchView(View):
+    """What a service runs with now, in the words that it is started by: a dialog to modify it is filled in with it."""
+
+    folder: str
+    name: str
+    image: str | None = None
+    count: int = 1
+    public: bool = False
+    cpu: float | None = None
+    mem: str | None = None
+    shm: str | None = None
+    resources: Mapping[str, str] = Field(default_factory=dict)
+    """Other slots than cpu, mem and shm."""
+    environ: Mapping[str, str] = Field(default_factory=dict)
+    mounts: tuple[str, ...] = ()
+    definition: str = ""
+    """The definition's file name; empty: one of the usual ones."""
+    destination: str = ""
+    resource_group: str = "default"
+    cluster_mode: ClusterMode = "single-node"
+    cluster_size: int = 1
+    start_timeout: float = 1800.0
+    unhealthy_timeout: float = 60.0
+    stop_grace: float = 30.0
+    retry: bool = True
+
+
+class OverrideView(View):
+    """A field whose value was set by hand, and what the file says."""
+
+    value: bool | int | float
+    in_file: bool | int | float
+
+
 class ServiceDetail(ServiceView):
     """`spec`: the resolved definition with secrets masked; `endpoints`: all addresses, the first as in `endpoint`."""
 
@@ -149,6 +186,10 @@ class ServiceDetail(ServiceView):
     attempts: int = 0
     """Failed starts in a row."""
     next_try_at: AwareDatetime | None = None
+    launch: LaunchView | None = None
+    """What it runs with now."""
+    overrides: Mapping[str, OverrideView] = Field(default_factory=dict)
+    """Fields of `launch` that were set by hand over what the file says."""
 
 
 class CauseView(View):
@@ -177,26 +218,58 @@ class LogEntry(View):
     text: str
 
 
-class LaunchRequest(Request):
-    """What `start` asks for, laid over the definition in `folder` (an absolute path, or a name under models_dirs).
+class Launcher(Request):
+    """What is asked for of a service, laid over its folder's definition. None: as the definition says."""
 
-    None: as the definition says. `cpu` in cores; `mem`, `shm` sizes with a unit or in bytes; `mounts` as
-    `SOURCE[:TARGET[:ro|rw]]`; `definition` is the file's name in the folder, `destination` where the folder is mounted.
-    """
-
-    folder: str = Field(min_length=1)
     name: str | None = None
     image: str | None = None
     count: int | None = Field(None, ge=0)
+    """Desired routing count."""
     public: bool | None = None
+    """No token is needed."""
     cpu: float | None = Field(None, gt=0)
+    """In cores."""
     mem: str | None = None
+    """A size with a unit (`4g`), or in bytes."""
     shm: str | None = None
-    resources: Mapping[str, str] = Field(default_factory=dict)
-    environ: Mapping[str, str] = Field(default_factory=dict)
-    mounts: tuple[str, ...] = ()
+    """Shared memory, part of `mem`."""
+    resources: Mapping[str, str] | None = None
+    """Slot to amount: `cuda.device`, declared slots."""
+    environ: Mapping[str, str] | None = None
+    mounts: tuple[str, ...] | None = None
+    """Each `SOURCE[:TARGET[:ro|rw]]`."""
     definition: str | None = None
+    """Its file name in the folder."""
     destination: str | None = None
+    """Where the folder is mounted in the routing."""
+    resource_group: str | None = None
+    cluster_mode: ClusterMode | None = None
+    cluster_size: int | None = Field(None, ge=1)
+    """Nodes of one routing."""
+    start_timeout: float | None = Field(None, gt=0, le=1e9)
+    unhealthy_timeout: float | None = Field(None, ge=0, le=1e9)
+    stop_grace: float | None = Field(None, ge=0, le=1e9)
+    retry: bool | None = None
+    """Requests whose routing dies before the first byte go to another one."""
+
+
+class LaunchRequest(Launcher):
+    """`folder`: an absolute path, or a name under models_dirs."""
+
+    folder: str = Field(min_length=1)
+
+
+class ModifyRequest(Launcher):
+    """Only what is given changes; null: back to what the definition says. A map or list that is given is the whole of
+    it. `edit`: what a folder's own definition declares is written into it."""
+
+    edit: bool = False
+
+
+class ResetRequest(Request):
+    """Which fields are to be as their file says again; null or empty: all that were overridden."""
+
+    fields: tuple[str, ...] | None = None
 
 
 class ScaleRequest(Request):

@@ -14,11 +14,14 @@ from orchestrator.core.problems import Problem
 from orchestrator.folders.reading import Reading, read_folder
 from orchestrator.settings import Settings
 
+SAME = ("resource_group", "cluster_mode", "cluster_size", "start_timeout", "unhealthy_timeout", "stop_grace", "retry")
+"""Fields that a definition has under the same name."""
+
 
 def read_launched(folder: Path, launch: Mapping[str, Any], settings: Settings, runtime: str) -> Reading:
     """`launch`: a `core.views.LaunchRequest` without what is default. Raises `InvalidInput` for a mount that cannot be
     read; all else that is wrong is in the reading's problems."""
-    deployment, problems = deployment_from_mapping(_deployment(launch), "start")
+    deployment, problems = deployment_from_mapping(deployment_of(launch), "start")
     definition = launch.get("definition")
     reading = read_folder(folder, settings, runtime=runtime, launch=deployment, definition=definition)
     if problems:
@@ -29,7 +32,7 @@ def read_launched(folder: Path, launch: Mapping[str, Any], settings: Settings, r
     return reading
 
 
-def _deployment(launch: Mapping[str, Any]) -> dict[str, Any]:
+def deployment_of(launch: Mapping[str, Any]) -> dict[str, Any]:
     """The launcher's fields under the names that a definition's `deployment` has."""
     names = {
         "name": "service_name",
@@ -38,12 +41,12 @@ def _deployment(launch: Mapping[str, Any]) -> dict[str, Any]:
         "public": "open_to_public",
         "environ": "environ",
         "destination": "model_mount_destination",
-    }
+    } | {name: name for name in SAME}
     found: dict[str, Any] = {ours: launch[theirs] for theirs, ours in names.items() if theirs in launch}
     resources = {slot: launch[slot] for slot in ("cpu", "mem", "shm") if slot in launch} | launch.get("resources", {})
     if resources:
         found["resources"] = resources
-    if launch.get("mounts"):
+    if launch.get("mounts") is not None:
         found["extra_mounts"] = [_mount(text) for text in launch["mounts"]]
     return found
 

@@ -15,6 +15,7 @@ import structlog
 
 from orchestrator.core.errors import OrchestratorError, Unavailable
 from orchestrator.core.health import ProbeResult, fold
+from orchestrator.core.operations import Drain
 from orchestrator.core.plan import plan
 from orchestrator.core.ports import Clock, Gateway, Runtime
 from orchestrator.core.routes import RouteTable
@@ -163,6 +164,10 @@ class Loop:
         """A look for somebody who waits for what comes of it; the loop goes on from there."""
         await self.look()
         self.wake()
+
+    async def drain(self, routing_id: str, cause: str) -> None:
+        """End one routing by hand: no new requests from now on. Called under the lock."""
+        await self._work.apply(Drain(routing_id, cause))
 
     async def close(self) -> None:
         """End the probes and whatever is under way; routings and gateway stay."""

@@ -162,12 +162,10 @@ class FolderReader:
 
     async def launched(self, request: LaunchRequest, folder: Path) -> tuple[Reading, Mapping[str, Any]]:
         """What `folder` says with `request` laid over it. Raises `InvalidInput` with every problem."""
-        launch = request.model_dump(mode="json", exclude_defaults=True)
-        reading = await self._read_launched(folder, launch)
-        if not is_valid(reading.problems):
-            errors = [str(p) for p in reading.problems if p.severity == "error"]
-            hint = f"`orchestrator validate {folder}` shows the places"
-            raise InvalidInput(f"cannot start {folder}: " + "; ".join(errors), hint=hint, code="definition_invalid")
+        told = request.model_dump(mode="json", exclude_defaults=True)
+        launch = {name: value for name, value in told.items() if value not in ({}, [])}
+        reading = await self.reading_of(folder, launch)
+        refuse_invalid(reading, f"cannot start {folder}")
         if not reading.services:
             hint = "write a model-definition.yml with a `service` into it"
             raise InvalidInput(f"cannot start {folder}: it defines no service", hint=hint)
@@ -175,9 +173,10 @@ class FolderReader:
 
     async def _relaunched(self, service: Service) -> Reading:
         """What the folder of a service that was started by hand says now."""
-        return await self._read_launched(Path(service.folder), service.launch or {})
+        return await self.reading_of(Path(service.folder), service.launch or {})
 
-    async def _read_launched(self, folder: Path, launch: Mapping[str, Any]) -> Reading:
+    async def reading_of(self, folder: Path, launch: Mapping[str, Any]) -> Reading:
+        """What `folder` says now with `launch` laid over it. Raises `InvalidInput` for a mount that cannot be read."""
         return await asyncio.to_thread(read_launched, folder, launch, self._settings, self._runtime)
 
     async def _put(
@@ -203,6 +202,14 @@ class FolderReader:
                 first = next((str(p) for p in broken.problems if p.severity == "error"), "")
                 await self._journal.emit("service.invalid", broken.name, "", first, {"folder": broken.folder})
         self._facts.broken = found.broken
+
+
+def refuse_invalid(reading: Reading, what: str) -> None:
+    """Raises `InvalidInput` with every error of a definition that does not validate."""
+    if not is_valid(reading.problems):
+        errors = [str(p) for p in reading.problems if p.severity == "error"]
+        hint = f"`orchestrator validate {reading.folder}` shows the places"
+        raise InvalidInput(f"{what}: " + "; ".join(errors), hint=hint, code="definition_invalid")
 
 
 def _listed(reading: Reading) -> Listed:

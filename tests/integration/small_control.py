@@ -14,7 +14,7 @@ from typing import BinaryIO
 from orchestrator.api.auditing import LOOKING
 from orchestrator.core.access_views import AuditView, ConfigView, SettingView
 from orchestrator.core.audit import AuditEntry
-from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest
+from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest, TryView
 from orchestrator.core.errors import NotFound, Unavailable
 from orchestrator.core.model_views import (
     DefinitionRequest,
@@ -45,7 +45,9 @@ from orchestrator.core.views import (
     EventView,
     ExplainView,
     LaunchRequest,
+    LaunchView,
     LogEntry,
+    ModifyRequest,
     RoutingView,
     ServiceDetail,
     ServiceView,
@@ -123,6 +125,8 @@ PLAN = PlanView(
     fits=False,
 )
 TARGET = TargetView(service="echo", id=ECHO.id, revision="abc", number=2, change="rolling")
+LAUNCH = LaunchView(folder="/srv/models/echo", name="echo", environ={"KEY": "x"})
+TRY = TryView(id="t1", state="running", folder="/m", created_at=instant(1))
 TOKEN = TokenView(id="t1", service="echo", name="laptop", expires_at=instant(4_000_000_000))
 MODEL = ModelView(
     name="echo",
@@ -233,7 +237,7 @@ class SmallControl:
         if self.later:
             self.service_view = known = self.later.pop(0)
         spec = {"name": "echo", "model_name": "echo", "routing": SPEC}
-        return ServiceDetail(**known.model_dump(), routings=(ROUTING,), spec=spec, revision_number=3)
+        return ServiceDetail(**known.model_dump(), routings=(ROUTING,), spec=spec, revision_number=3, launch=LAUNCH)
 
     async def routings(self, service: str | None) -> Sequence[RoutingView]:
         self._note("routings", service)
@@ -252,6 +256,18 @@ class SmallControl:
     async def scale(self, ref: str, count: int | None) -> ServiceView:
         self._note("scale", ref, count)
         return self._known(ref)
+
+    async def modify(self, ref: str, request: ModifyRequest) -> ServiceView:
+        self._note("modify", ref, request.model_dump(exclude_unset=True))
+        return self._known(ref)
+
+    async def reset(self, ref: str, fields: Sequence[str] | None) -> ServiceView:
+        self._note("reset", ref, fields)
+        return self._known(ref)
+
+    async def remove_routing(self, routing_id: str, *, replaced: bool) -> ServiceView:
+        self._note("remove_routing", routing_id, replaced)
+        return self.service_view
 
     async def retry(self, ref: str) -> ServiceView:
         self._note("retry", ref)
@@ -355,6 +371,28 @@ class SmallControl:
     async def drop_key(self, kid: str) -> KeyView:
         self._note("drop_key", kid)
         return KeyView(kid=kid)
+
+    async def try_begin(self, request: TryRequest) -> TryView:
+        self._note("try_begin", request)
+        return TRY
+
+    async def tries(self) -> Sequence[TryView]:
+        self._note("tries")
+        return [TRY]
+
+    async def try_view(self, ident: str) -> TryView:
+        self._note("try_view", ident)
+        return TRY
+
+    async def try_events(self, ident: str, *, after: int) -> AsyncIterator[TryEvent]:
+        self._note("try_events", ident, after)
+        for seq in range(after + 1, 4):
+            state = "passed" if seq == 3 else "info"
+            yield TryEvent(step="result" if seq == 3 else "log", state=state, message=f"{seq}", at=instant(1), seq=seq)
+
+    async def try_cancel(self, ident: str) -> TryView:
+        self._note("try_cancel", ident)
+        return TRY.model_copy(update={"state": "cancelled", "finished": True})
 
     async def try_run(self, request: TryRequest) -> AsyncIterator[TryEvent]:
         self._note("try_run", request)

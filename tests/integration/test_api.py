@@ -24,6 +24,7 @@ from small_control import (
     ROUTING,
     TARGET,
     TOKEN,
+    TRY,
     SmallControl,
 )
 
@@ -49,7 +50,7 @@ from orchestrator.core.model_views import DefinitionRequest, ValidateRequest
 from orchestrator.core.plan_views import ApplyRequest, ApplyView, PlanRequest
 from orchestrator.core.state import RoutingStatus, ServiceStatus
 from orchestrator.core.token_views import TokenRequest
-from orchestrator.core.views import LaunchRequest
+from orchestrator.core.views import LaunchRequest, ModifyRequest
 
 ADMIN, READER = "the-admin-token", "a-reader"
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
@@ -146,6 +147,22 @@ CALLS: list[tuple[Callable[[Client], Awaitable[object]], tuple[object, ...] | No
     (lambda c: c.scale("echo", 0), ("scale", "echo", 0), ECHO),
     (lambda c: c.scale("echo", None), ("scale", "echo", None), ECHO),
     (lambda c: c.retry("echo"), ("retry", "echo"), ECHO),
+    (
+        lambda c: c.modify("echo", ModifyRequest(count=2, image=None, edit=True)),
+        ("modify", "echo", {"count": 2, "image": None, "edit": True}),
+        ECHO,
+    ),
+    (lambda c: c.reset("echo"), ("reset", "echo", None), ECHO),
+    (lambda c: c.reset("echo", ["public"]), ("reset", "echo", ("public",)), ECHO),
+    (lambda c: c.remove_routing("r1", replaced=True), ("remove_routing", "r1", True), ECHO),
+    (lambda c: c.try_begin(TryRequest(folder="/m")), ("try_begin", TryRequest(folder="/m")), TRY),
+    (lambda c: c.tries(), ("tries",), (TRY,)),
+    (lambda c: c.try_view("t1"), ("try_view", "t1"), TRY),
+    (
+        lambda c: c.try_cancel("t1"),
+        ("try_cancel", "t1"),
+        TRY.model_copy(update={"state": "cancelled", "finished": True}),
+    ),
     (lambda c: c.plan(PlanRequest(path="/m")), ("plan", PlanRequest(path="/m")), PLAN),
     (lambda c: c.pending(), ("plan", PlanRequest()), PLAN),
     (lambda c: c.apply(ApplyRequest(plan=PLAN)), ("apply", ApplyRequest(plan=PLAN)), ApplyView(targets=(TARGET,))),
@@ -435,6 +452,15 @@ async def test_a_try_comes_step_by_step(client: Client, control: SmallControl) -
     request = TryRequest(folder="/m", image="busybox")
     assert [event.state async for event in client.try_run(request)] == ["started", "passed"]
     assert control.asked == [("try_run", request)]
+
+
+async def test_a_try_in_the_background_is_followed_from_where_one_was(
+    client: Client, raw: aiohttp.ClientSession, control: SmallControl
+) -> None:
+    assert [event.seq async for event in client.try_events("t1", after=1)] == [2, 3]
+    async with raw.get("/v1/tries/t1/events", headers=BEARER | {"Last-Event-ID": "2"}) as answer:
+        assert (await answer.content.readline()) == b"id: 3\n"
+    assert control.asked == [("try_events", "t1", 1), ("try_events", "t1", 2)]
 
 
 # --- metrics --------------------------------------------------------------------------------------------------------
