@@ -20,6 +20,7 @@ from orchestrator.api import (
     headers,
     middlewares,
     models,
+    page,
     plans,
     revisions,
     routings,
@@ -51,6 +52,7 @@ ROUTES: tuple[Route, ...] = (
     *models.ROUTES,
     *backendai.ROUTES,
     *docs.ROUTES,
+    *page.ROUTES,
 )
 
 _MOST_BODY = 1 << 20
@@ -146,7 +148,7 @@ class _Site(web.TCPSite):
 
 def _pattern(path: str) -> str:
     """What a file's path matches may have slashes in it."""
-    return path.replace("{path}", "{path:(?s:.+)}")
+    return path.replace("{path}", "{path:(?s:.+)}").replace("{asset}", "{asset:.+}")
 
 
 def _bind(route: Route) -> WebHandler:

@@ -35,6 +35,8 @@ WORDS: Mapping[str, tuple[Json, str, str | int]] = {
     "path": ({"type": "string"}, "A file's path in the model folder; its slashes may stand as they are.", "server.py"),
     "try": ({"type": "string"}, "The id of a try.", "t1"),
     "number": ({"type": "integer", "minimum": 1}, "The revision's number.", 3),
+    "version": ({"type": "string"}, "Digest of all files of the page, as the page names it.", "0"),
+    "asset": ({"type": "string"}, "Path of a file of the page; its slashes stand as they are.", "vendor/LICENSES.txt"),
 }
 """What each name in a path stands for: its schema, in words, and an example."""
 

@@ -7,13 +7,14 @@ import sys
 from orchestrator.cli.common import Common, ask, connect
 from orchestrator.cli.output import print_json
 
-PAGE = "/docs"
+PAGE = "/"
 
 
 def open_page(common: Common) -> None:
-    """Open the page of the daemon that describes its API, in a browser; prints its address.
+    """Open the daemon's dashboard in a browser; prints its address.
 
-    Without a terminal the address is printed only. The page asks for no token.
+    Without a terminal the address is printed only. The page asks for a token: that of the administrator is the text of
+    admin.token in the state directory. What describes the API is at /docs.
 
     Examples:
       orchestrator open

@@ -75,8 +75,8 @@ def test_every_shell_gets_a_script(shell: str, cli: Cli) -> None:
 
 
 def test_open_prints_the_address_of_a_page_that_is_there(cli: Cli, url: str, control: SmallControl) -> None:
-    assert cli("open") == (0, f"{url}/docs\n", "")
-    with urllib.request.urlopen(f"{url}/docs", timeout=10) as answer:
+    assert cli("open") == (0, f"{url}/\n", "")
+    with urllib.request.urlopen(f"{url}/", timeout=10) as answer:
         assert answer.status == 200
     control.is_ready = False
     assert cli("open")[0] == 1

@@ -1,0 +1,33 @@
+// Where one is: the part of the address behind #, which never reaches a server.
+import { html, signal } from "../vendor/preact.js";
+
+/** {path: ["services", "echo", "logs"], query: URLSearchParams} */
+export const here = signal(read());
+
+function read() {
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const parts = path.split("/").filter(Boolean).map((one) => {
+    try {
+      return decodeURIComponent(one);
+    } catch {
+      return one;
+    }
+  });
+  return { path: parts, query: new URLSearchParams(query) };
+}
+
+window.addEventListener("hashchange", () => { here.value = read(); });
+
+export const to = (...parts) => "#/" + parts.map(encodeURIComponent).join("/");
+export function go(address, { replace = false } = {}) {
+  if (replace) {
+    history.replaceState(null, "", address);
+    here.value = read();
+  } else location.hash = address;
+}
+
+/** Links of one page's parts: [[name, address, here?]]. */
+export const Tabs = ({ label, tabs }) => html`<nav class="tabs" aria-label=${label}>
+  ${tabs.map(([name, address, at, count]) => html`<a href=${address} aria-current=${at ? "page" : undefined}>
+    ${name}${count ? html` <span class="tag">${count}</span>` : ""}</a>`)}
+</nav>`;

@@ -1,0 +1,43 @@
+// Who is signed in here: the token, and what it may do. Kept for this tab, or, when asked to, for this browser.
+import { signal } from "../vendor/preact.js";
+
+const KEY = "orchestrator.token";
+
+export const token = signal(read());
+/** {access: "read" | "admin", name, expires_at}; null: not asked yet. */
+export const who = signal(null);
+/** Why somebody who was signed in no longer is. */
+export const ended = signal("");
+
+function stored(kind) {
+  try {
+    return window[kind];
+  } catch {
+    return null;
+  }
+}
+
+function read() {
+  return stored("sessionStorage")?.getItem(KEY) || stored("localStorage")?.getItem(KEY) || "";
+}
+
+export function signIn(text, { remember, as }) {
+  stored("sessionStorage")?.setItem(KEY, text);
+  if (remember) stored("localStorage")?.setItem(KEY, text);
+  ended.value = "";
+  who.value = as;
+  token.value = text;
+}
+
+export function signOut(why = "") {
+  stored("sessionStorage")?.removeItem(KEY);
+  stored("localStorage")?.removeItem(KEY);
+  ended.value = why;
+  who.value = null;
+  token.value = "";
+}
+
+/** Why whoever is signed in may change nothing; empty: may. */
+export function refusal() {
+  return who.value?.access === "read" ? "You are signed in with a token that may read only. Changes need an admin token." : "";
+}
