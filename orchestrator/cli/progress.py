@@ -51,11 +51,16 @@ class Picture:
         causes = told.causes if told else ()
         if bad := next((cause for cause in causes if cause.code in HOPELESS), None):
             return service.status is not ServiceStatus.HEALTHY, bad
-        first = causes[0] if causes else None
+        first = _sharpest(causes)
         if service.status in (ServiceStatus.INVALID, ServiceStatus.STOPPED, ServiceStatus.DESTROYING):
             return True, first
         failed = [r for r in self.of(service.name) if r.status is RoutingStatus.FAILED_TO_START]
         return service.status is ServiceStatus.UNHEALTHY and len(failed) >= TRIES, first
+
+
+def _sharpest(causes: Sequence[CauseView]) -> CauseView | None:
+    """What its log says, where that is understood: that it ended is seen without being told."""
+    return next((cause for cause in causes if cause.code.startswith("log_")), causes[0] if causes else None)
 
 
 def headline(picture: Picture) -> str:

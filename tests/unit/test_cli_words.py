@@ -253,6 +253,14 @@ def test_which_services_are_not_waited_for(status: str, codes: tuple[str, ...], 
     assert picture.settled() == (out or status == "HEALTHY")
 
 
+def test_who_is_left_out_is_told_what_the_log_says_where_it_says_something() -> None:
+    routings = [routing("a", "FAILED_TO_START", n) for n in range(TRIES)]
+    codes = ("exited", "log_module_missing", "back_off")
+    (cause,) = Picture((service("a", "UNHEALTHY"),), routings, told("a", "UNHEALTHY", *codes)).left_out().values()
+    assert cause is not None
+    assert cause.code == "log_module_missing"
+
+
 def test_progress_names_services_routings_and_causes() -> None:
     views = (service("a", "PROVISIONING"), service("b", "HEALTHY"))
     picture = Picture(views, (routing("a", "PROVISIONING"),), told("a", "PROVISIONING", "loading"))
