@@ -41,8 +41,8 @@ def host_checks(settings: Settings, *, running: bool) -> list[CheckView]:
         ("models_dirs", lambda: _models_dirs(settings.models_dirs)),
         ("engine", lambda: _engine(settings)),
         ("haproxy", lambda: _haproxy(settings)),
-        ("api port", lambda: _port("api port", "[api] listen", settings.api.listen, running)),
-        ("gateway port", lambda: _port("gateway port", "[gateway] listen", settings.gateway.listen, running)),
+        ("api port", lambda: _port("api", settings.api.listen, running, "the running daemon" if running else "")),
+        ("gateway port", lambda: _port("gateway", settings.gateway.listen, running, _gateway(settings.gateway.listen))),
     )
     return [_guarded(name, check) for name, check in checks]
 
@@ -111,24 +111,36 @@ def _models_dirs(paths: Sequence[Path]) -> CheckView:
     return CheckView(name="models_dirs", state="ok", message=", ".join(map(str, paths)) or "none")
 
 
-def _port(name: str, key: str, listen: str, running: bool) -> CheckView:
+def _port(section: str, listen: str, running: bool, ours: str) -> CheckView:
+    """`ours`: what of this installation holds it; empty: nothing that is known."""
+    from orchestrator.gateway.listening import refused  # its package takes long to import
+
+    name, key = f"{section} port", f"[{section}] listen"
     host, port = address(listen)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if running:
-                return CheckView(name=name, state="ok", message=f"{listen}, held by the running daemon")
-            hint = f"end the program that holds it (ss -ltnp), or change {key}"
-            return CheckView(name=name, state="fail", message=f"{listen}: {error.strerror}", hint=hint)
+    if why := refused(host, (port,), ()).get(port, ""):
+        if ours:
+            return CheckView(name=name, state="ok", message=f"{listen}, held by {ours}")
+        hint = f"end the program that holds it (ss -ltnp), or change {key}"
+        return CheckView(name=name, state="fail", message=f"{listen}: {why}", hint=hint)
     if running:
         message = f"{listen} is free although the daemon runs"
-        return CheckView(
-            name=name, state="warn", message=message, hint=f"is {key} the one that the daemon was started with?"
-        )
+        hint = f"is {key} the one that the daemon was started with? `orchestrator status` shows it"
+        return CheckView(name=name, state="warn", message=message, hint=hint)
     return CheckView(name=name, state="ok", message=f"{listen} is free")
+
+
+def _gateway(listen: str) -> str:
+    """A gateway goes on without its daemon, and another program may have its port although the daemon runs: it is
+    asked. Empty: what answers there is none."""
+    connection = http.client.HTTPConnection(*address(listen), timeout=_PATIENCE)
+    try:
+        connection.request("GET", "/-/healthy")
+        answer = connection.getresponse()
+        return "the gateway" if answer.status == 200 and json.loads(answer.read(1 << 10)) == {"healthy": True} else ""
+    except (OSError, ValueError, http.client.HTTPException):
+        return ""
+    finally:
+        connection.close()
 
 
 # --- programs beside us ---------------------------------------------------------------------------------------------

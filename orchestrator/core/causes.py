@@ -37,7 +37,7 @@ SERVICE: Mapping[str, Known] = {
         "start the container engine; routings that run go on; `orchestrator doctor` shows what it lacks",
     ),
     "gateway_down": Known(
-        "the gateway does not run",
+        "the gateway does not run, or does not take what is wanted; what it had is served for as long as it runs",
         "it is started again by itself; `orchestrator doctor` shows what keeps it down",
     ),
     "endpoint_taken": Known(

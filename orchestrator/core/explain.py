@@ -104,7 +104,7 @@ def _definition(facts: ExplainFacts) -> Iterator[Cause]:
 def _surroundings(facts: ExplainFacts) -> Iterator[Cause]:
     found = {
         "engine_down": facts.engine_down and f"the container engine does not answer: {facts.engine_down}",
-        "gateway_down": facts.gateway_down and f"the gateway is down, nothing is served: {facts.gateway_down}",
+        "gateway_down": facts.gateway_down and f"the gateway cannot be told what to serve: {facts.gateway_down}",
         "endpoint_taken": facts.gateway_problem and f"the gateway cannot grant its endpoint: {facts.gateway_problem}",
         "clock_moved": _clock(facts.clock_moved),
     }

@@ -58,6 +58,8 @@ class HAProxyGateway:
         """Digest of a structure that could not be loaded, and why: it is not tried again unchanged."""
         self._uses: dict[str, float] = {}
         """Last uses as seen before reloads: a worker takes its own to the grave."""
+        self._kept_down: Unavailable | None = None
+        """Why the last start failed: what is to be said for as long as it does not run."""
 
     # --- the process ------------------------------------------------------------------------------------------------
 
@@ -67,10 +69,14 @@ class HAProxyGateway:
             if await self._answers():
                 return
             self._failed = ("", "")
-            if self._settings.managed:
-                files(self._state_dir)  # made again where something cleaned them away
-                await asyncio.to_thread(starting.launch, self._settings, self._files, self._secrets())
-            await self._await_answer()
+            try:
+                if self._settings.managed:
+                    files(self._state_dir)  # made again where something cleaned them away
+                    await asyncio.to_thread(starting.launch, self._settings, self._files, self._secrets())
+                await self._await_answer()
+            except Unavailable as error:
+                self._kept_down = error
+                raise
             LOG.info("gateway.started", listen=self._settings.listen)
 
     async def _await_answer(self) -> None:
@@ -134,7 +140,13 @@ class HAProxyGateway:
         return [key.secret for key in self._keys()]
 
     async def _processes(self) -> Processes:
-        found = await self._master.processes()
+        try:
+            found = await self._master.processes()
+        except Down:
+            if self._kept_down is not None:
+                raise self._kept_down from None
+            raise
+        self._kept_down = None
         if found.worker is None:
             raise Unavailable("cannot reach the gateway: it has no worker")
         return found

@@ -10,20 +10,25 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from small_control import ADMIN, ECHO, PLAN, Cli, SmallControl
 
+from orchestrator.api.doctor import host_checks
 from orchestrator.cli import rollouts
 from orchestrator.core.daemon_views import TryRequest
 from orchestrator.core.errors import InvalidInput, RuntimeFailure, Unavailable
 from orchestrator.core.plan_views import ApplyRequest, PlanRequest, ProgressState
 from orchestrator.core.token_views import TokenRequest
 from orchestrator.core.views import LaunchRequest, RolloutView
+from orchestrator.settings import GatewaySettings, Settings
 
 
 def spawned(url: str, *args: str, **options: Any) -> subprocess.Popen[str]:
@@ -513,4 +518,40 @@ def test_doctor_names_a_port_that_is_held(cli: Cli, monkeypatch: pytest.MonkeyPa
     code, out, _ = cli("doctor", "--url", "http://127.0.0.1:1", "-o", "json")
     held = next(check for check in json.loads(out) if check["name"] == "api port")
     assert (code, held["state"]) == (1, "fail")
+    assert "has it" in held["message"], "by whom"
     assert "[api] listen" in held["hint"]
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["daemon", "no daemon"])
+def test_doctor_knows_a_gateway_from_another_program(running: bool) -> None:
+    def gateway_port(listen: str) -> tuple[str, str]:
+        settings = Settings(runtime="process", gateway=GatewaySettings(listen=listen))
+        found = next(check for check in host_checks(settings, running=running) if check.name == "gateway port")
+        return found.state, found.message
+
+    with gateway_that_says(b'{"healthy":true}') as ours, gateway_that_says(b"<html>") as other:
+        assert gateway_port(ours) == ("ok", f"{ours}, held by the gateway")
+        assert gateway_port(other)[0] == "fail"
+
+
+@contextmanager
+def gateway_that_says(body: bytes) -> Iterator[str]:
+    """The address of a server that gives this to whoever asks."""
+
+    class Says(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Says) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -177,6 +177,18 @@ async def test_a_taken_gateway_port_is_named_with_its_holder(tmp_path: Path) -> 
         with pytest.raises(Unavailable, match=rf"process {os.getpid()} \(") as refused:
             await taken.gateway.start()
         assert "listen" in refused.value.hint
+        with pytest.raises(Unavailable) as still:  # whoever asks later hears it too
+            await taken.gateway.check()
+        assert still.value.message == refused.value.message
+    try:
+        await taken.gateway.start()
+        assert (await taken.gateway.check())["worker"]
+        await taken.gateway.stop()
+        with pytest.raises(Unavailable, match="HAProxy does not run"):
+            await taken.gateway.check()
+    finally:
+        await taken.gateway.stop()
+        await taken.gateway.close()
 
 
 async def test_a_damaged_configuration_is_replaced_at_start(real: Box) -> None:
