@@ -20,6 +20,7 @@ from orchestrator.cli import (
     contexts,
     daemon,
     man,
+    models,
     opening,
     plan,
     revisions,
@@ -103,6 +104,16 @@ CONTEXT_VERBS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("ls", contexts.ls),
     ("rm", contexts.rm),
 )
+MODEL_VERBS: tuple[tuple[str, Callable[..., Any]], ...] = (
+    ("ls", models.ls),
+    ("show", models.show),
+    ("create", models.create),
+    ("files", models.files),
+    ("upload", models.upload),
+    ("download", models.download),
+    ("edit", models.edit),
+    ("rm", models.rm),
+)
 
 
 def _version(wanted: bool) -> None:
@@ -142,9 +153,11 @@ def build_app() -> typer.Typer:
             app.command(name, rich_help_panel=panel)(with_common(function))
     for group, panel, said, verbs in (
         ("token", "Change", _tokens, TOKEN_VERBS),
+        ("models", "Change", models.models, MODEL_VERBS),
         ("context", "Keep", _contexts, CONTEXT_VERBS),
     ):
-        below = typer.Typer(**settings)
+        alone = said is models.models  # without a verb it lists
+        below = typer.Typer(**settings | {"no_args_is_help": not alone, "invoke_without_command": alone})
         below.callback()(with_common(said))
         for name, function in verbs:
             below.command(name)(with_common(function))

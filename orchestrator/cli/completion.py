@@ -11,9 +11,13 @@ import typer
 from orchestrator.cli.common import OPTIONS, Common, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from orchestrator.client import Client
+    from orchestrator.core.model_views import ModelView
     from orchestrator.core.views import ServiceView
+
+    Named = ServiceView | ModelView
 
 VARIABLE = "_ORCHESTRATOR_COMPLETE"
 PATIENCE = 0.5
@@ -41,20 +45,26 @@ def completion(shell: Annotated[Shell, typer.Argument(metavar="bash|zsh|fish", h
 
 def service_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Those that begin with `incomplete`; none where the daemon does not say in time. Never an error."""
+    return _names(ctx, incomplete, lambda client: client.services())
+
+
+def model_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """As `service_names`, of model folders."""
+    return _names(ctx, incomplete, lambda client: client.models())
+
+
+def _names(ctx: typer.Context, incomplete: str, question: Callable[[Client], Awaitable[Sequence[Named]]]) -> list[str]:
     import asyncio
+
+    async def asked() -> Sequence[Named]:
+        async with asyncio.timeout(PATIENCE), connect(_common(ctx)) as client:
+            return await question(client)
 
     try:
-        found = asyncio.run(_services(_common(ctx)))
+        found = asyncio.run(asked())
     except Exception:  # a shell shows whatever is said here in the middle of the line that is typed
         return []
-    return sorted(s.name for s in found if s.name.lower().startswith(incomplete.lower()))
-
-
-async def _services(common: Common) -> Sequence[ServiceView]:
-    import asyncio
-
-    async with asyncio.timeout(PATIENCE), connect(common) as client:
-        return await client.services()
+    return sorted({one.name for one in found if one.name.lower().startswith(incomplete.lower())})
 
 
 def _common(ctx: Any) -> Common:

@@ -215,7 +215,7 @@ def rm(
 ) -> None:
     """Remove a service and revoke its tokens. A folder's service stays removed until `start` or a changed file."""
     if not yes:
-        _confirm(f"Remove {service}, end its routings and revoke its tokens?")
+        confirm(f"Remove {service}, end its routings and revoke its tokens?")
     ask(common, lambda client: client.remove(service))
     if common.json:
         print_json({"removed": service})
@@ -232,7 +232,7 @@ def confirm_removal(
 ) -> None:
     """Confirm removals that are held because many folders vanished at once, or a models_dir cannot be read."""
     if not yes:
-        _confirm(f"Remove {service or 'every service whose removal is held'}?")
+        confirm(f"Remove {service or 'every service whose removal is held'}?")
     removed = ask(common, lambda client: client.confirm_removal(service))
     if common.json:
         print_json({"removed": list(removed)})
@@ -240,7 +240,8 @@ def confirm_removal(
         print(f"removed: {', '.join(removed)}" if removed else "no removal was held")
 
 
-def _confirm(question: str) -> None:
+def confirm(question: str) -> None:
+    """Go on only with a yes."""
     if not sys.stdin.isatty():
         raise InvalidInput("cannot ask: the input is not a terminal", hint="--yes answers for you")
     if not typer.confirm(question):

@@ -43,12 +43,12 @@ def is_shown(name: str) -> bool:
 
 
 def _wrong(name: str) -> str:
+    if not name or "/" in name:
+        return "is not one name"
     if name in (".", ".."):
         return "leads elsewhere"
     if name.startswith("."):
         return "is hidden"
-    if not name or "/" in name:
-        return "is not one name"
     if not name.isprintable():
         return "has a character that cannot be printed"
     return f"is longer than {LONGEST_NAME} bytes" if len(name.encode("utf-8", "replace")) > LONGEST_NAME else ""

@@ -102,7 +102,8 @@ def make(name: str, settings: Settings) -> Place:
         raise InvalidInput("cannot make a model folder: there is no models_dir", hint=hint)
     for models_dir in settings.models_dirs:
         if os.path.lexists(models_dir / name):
-            raise Conflict(f"cannot make the model folder {name}: {models_dir / name} is there", code="name_taken")
+            text = f"cannot make the model folder {name}: {models_dir / name} is there"
+            raise Conflict(text, hint="give it another name", code="name_taken")
     path = settings.models_dirs[0] / name
     with told(f"make the model folder {path}"):
         path.mkdir(FOLDER_MODE)

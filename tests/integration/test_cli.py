@@ -64,8 +64,15 @@ KEYS = {
     "audit": "seq time who token_id access action method path service status before after request",
     "config": "file keys",
     "whoami": "access name token_id expires_at",
+    "models": "name folder definition valid problems services status modified_at writable shadowed_by",
+    "models ls": "name folder definition valid problems services status modified_at writable shadowed_by",
+    "models show echo": "name folder definition valid problems services status modified_at writable shadowed_by",
+    "models create new": "name folder definition valid problems services status",
+    "models files echo": "path kind size modified_at",
+    "models rm echo --yes": "removed",
 }
 ARRAYS = {"audit", "ls", "ps", "ps echo", "token ls", "doctor", "history echo", "plan"}
+ARRAYS |= {"models", "models ls", "models files echo"}
 
 
 @pytest.mark.parametrize("command", KEYS)
@@ -142,6 +149,11 @@ def test_after_the_verb_wins(cli: Cli) -> None:
         (("ls", "--url", "ftp://x"), 2),
         (("rm", "echo"), 2),
         (("confirm-removal",), 2),
+        (("models",), 0),
+        (("models", "show", "nobody"), 1),
+        (("models", "rm", "echo"), 2),
+        (("models", "upload", "echo", "nothing-there"), 2),
+        (("models", "nonsense"), 2),
         (("token", "inspect", "good"), 0),
         (("token", "inspect", "bad"), 1),
         (("doctor",), 1),
@@ -192,6 +204,10 @@ def test_an_expected_error_is_two_lines_and_no_traceback(
         ("ratio r1 0.5", ("set_ratio", "r1", 0.5)),
         ("rm echo -y", ("remove", "echo")),
         ("confirm-removal echo --yes", ("confirm_removal", "echo")),
+        ("models create new", ("create_model", "new")),
+        ("models files echo a/b/", ("model_files", "echo", "a/b")),
+        ("models rm echo -y --force", ("remove_model", "echo", True)),
+        ("models rm echo a/b -y", ("remove_model_file", "echo", "a/b")),
         ("token revoke t1 --now", ("token_revoke", "t1", True)),
         ("token drop-key k1", ("drop_key", "k1")),
         ("events --service echo --tail 7", ("events", 0, "echo", 7, False)),
@@ -416,7 +432,18 @@ def test_every_verb_has_help(cli: Cli) -> None:
         "retry",
         "start",
     ]
-    for verb in [*verbs, "rm", "confirm-removal", "doctor", "validate", "schema", "token", "token create"]:
+    for verb in [
+        *verbs,
+        "rm",
+        "confirm-removal",
+        "doctor",
+        "validate",
+        "schema",
+        "token",
+        "token create",
+        "models",
+        "models upload",
+    ]:
         code, out, _ = cli(*verb.split(), "--help")
         assert (code, "--output" in out) == (0, True), verb
 
