@@ -44,7 +44,9 @@ class Reader:
 
 
 def reader_of(changing: Route, table: Sequence[Route]) -> Reader | None:
-    """The nearest at or above its path."""
+    """The nearest at or above its path. None for one file: a folder of ten thousand is not listed for each of them."""
+    if changing.path.endswith("{path}"):
+        return None
     shown = {route.path: route for route in table if route.method == "GET" and route.media[0] == JSON}
     path = changing.path
     while "{" in path:

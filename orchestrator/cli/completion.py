@@ -57,7 +57,8 @@ def _names(ctx: typer.Context, incomplete: str, question: Callable[[Client], Awa
     import asyncio
 
     async def asked() -> Sequence[Named]:
-        async with asyncio.timeout(PATIENCE), connect(_common(ctx)) as client:
+        made = connect(_common(ctx))  # imports much: not the daemon's time
+        async with asyncio.timeout(PATIENCE), made as client:
             return await question(client)
 
     try:
