@@ -40,6 +40,7 @@ flock 9 # two runs at once: the second waits, and finds everything in place
 packages=()
 has wrk || packages+=(wrk)
 has chromium || packages+=(chromium) # the page is tested in it
+has openssl || packages+=(openssl) # makes the certificates of the tests
 has systemd-analyze || packages+=(systemd) # judges the units; nothing is run by it
 scripts/images.sh --present || {
   has busybox || packages+=(busybox-static)

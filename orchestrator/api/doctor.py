@@ -12,17 +12,20 @@ import re
 import resource
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from orchestrator.auth import open_certificate
 from orchestrator.core.daemon_views import CheckView
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.settings import Settings, address
+from orchestrator.settings import ApiSettings, GatewaySettings, Settings, address
 
 _PATIENCE = 3.0
 """Seconds that one dependency gets to answer."""
@@ -42,7 +45,8 @@ def host_checks(settings: Settings, *, running: bool) -> list[CheckView]:
         ("engine", lambda: _engine(settings)),
         ("haproxy", lambda: _haproxy(settings)),
         ("api port", lambda: _port("api", settings.api.listen, running, "the running daemon" if running else "")),
-        ("gateway port", lambda: _port("gateway", settings.gateway.listen, running, _gateway(settings.gateway.listen))),
+        ("gateway port", lambda: _port("gateway", settings.gateway.listen, running, _gateway(settings.gateway))),
+        *((f"{part} certificate", partial(_certificate, part, kept)) for part, kept in _with_tls(settings)),
     )
     return [_guarded(name, check) for name, check in checks]
 
@@ -129,10 +133,13 @@ def _port(section: str, listen: str, running: bool, ours: str) -> CheckView:
     return CheckView(name=name, state="ok", message=f"{listen} is free")
 
 
-def _gateway(listen: str) -> str:
+def _gateway(settings: GatewaySettings) -> str:
     """A gateway goes on without its daemon, and another program may have its port although the daemon runs: it is
     asked. Empty: what answers there is none."""
-    connection = http.client.HTTPConnection(*address(listen), timeout=_PATIENCE)
+    connection = http.client.HTTPConnection(*address(settings.listen), timeout=_PATIENCE)
+    if settings.tls_certificate:  # whatever its certificate says: it is told no secret
+        unchecked = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection(*address(settings.listen), timeout=_PATIENCE, context=unchecked)
     try:
         connection.request("GET", "/-/healthy")
         answer = connection.getresponse()
@@ -141,6 +148,23 @@ def _gateway(listen: str) -> str:
         return ""
     finally:
         connection.close()
+
+
+def _with_tls(settings: Settings) -> list[tuple[str, ApiSettings | GatewaySettings]]:
+    parts: list[tuple[str, ApiSettings | GatewaySettings]] = [("api", settings.api), ("gateway", settings.gateway)]
+    return [(name, one) for name, one in parts if one.tls_certificate]
+
+
+def _certificate(part: str, settings: ApiSettings | GatewaySettings) -> CheckView:
+    """As the files are now: what a daemon uses that found them bad is in its log."""
+    found = open_certificate(settings.tls_certificate, settings.tls_key)
+    assert found is not None
+    name, hint = f"{part} certificate", "renew it; the daemon takes up the new files by itself"
+    if found.ended:
+        return CheckView(name=name, state="fail", message=found.warning, hint=hint)
+    if found.warning:
+        return CheckView(name=name, state="warn", message=found.warning, hint=hint)
+    return CheckView(name=name, state="ok", message=f"{found.file}, until {found.until}")
 
 
 # --- programs beside us ---------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from orchestrator.api.app import build_app
 from orchestrator.api.app import serve as serve_api
 from orchestrator.api.door import admin_token as authenticate
 from orchestrator.api.metrics import Metrics
+from orchestrator.app.certificates import Certificates
 from orchestrator.app.control import DaemonControl
 from orchestrator.app.ending import end_everything
 from orchestrator.app.logging import configure
@@ -81,7 +82,8 @@ async def _serve(settings: Settings, ephemeral: bool, notifier: Notifier) -> Non
             sure=admin,
             origins=settings.api.cors_origins,
         )
-        runner = await serve_api(app, settings.api.listen)
+        api = parts.certificates.api
+        runner = await serve_api(app, settings.api.listen, (lambda: api.context) if api is not None else None)
         try:
             await _run(parts, notifier, stop)
         finally:
@@ -98,6 +100,7 @@ async def _serve(settings: Settings, ephemeral: bool, notifier: Notifier) -> Non
 async def compose(settings: Settings) -> AsyncIterator[Parts]:
     """The daemon's parts, opened in order and closed in reverse."""
     clock = SteadyClock()
+    certificates = Certificates.open(settings)
     store = await Store.open(settings.store.url, settings.state_dir)
     runtime: Runtime | None = None
     gateway: Gateway | None = None
@@ -105,7 +108,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         runtime, reason = await open_runtime(settings, store.installation, settings.state_dir)
         info = await _info(runtime)
         keys = KeyRing.open(settings.state_dir)
-        gateway = HAProxyGateway(settings.gateway, settings.state_dir, keys.signing_keys)
+        gateway = HAProxyGateway(settings.gateway, settings.state_dir, keys.signing_keys, certificates.gateway)
         journal = Journal(store, clock)
         facts = Facts(
             store,
@@ -124,12 +127,13 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         LOG.info("daemon.started", pid=os.getpid(), runtime=runtime.name, why=reason, state_dir=str(settings.state_dir))
         yield Parts(
             settings=settings,
+            certificates=certificates,
             store=store,
             runtime=runtime,
             info=info,
             runtime_reason=reason,
             gateway=gateway,
-            gateway_url=settings.gateway.public_url.rstrip("/") or f"http://{_reachable(settings.gateway.listen)}",
+            gateway_url=_gateway_url(settings),
             keys=keys,
             clock=clock,
             journal=journal,
@@ -160,6 +164,11 @@ async def _info(runtime: Runtime) -> RuntimeInfo:
         return RuntimeInfo(runtime.name, "", await host_capacity())
 
 
+def _gateway_url(settings: Settings) -> str:
+    scheme = "https" if settings.gateway.tls_certificate else "http"
+    return settings.gateway.public_url.rstrip("/") or f"{scheme}://{_reachable(settings.gateway.listen)}"
+
+
 def _reachable(listen: str) -> str:
     """An address that a client on this host can use."""
     host, _, port = listen.rpartition(":")
@@ -184,6 +193,7 @@ async def _run(parts: Parts, notifier: Notifier, stop: asyncio.Event) -> None:
         "folders": watch_folders(watched, loop.rescan),
         "engine": watch_engine(parts.runtime, loop.wake),
         "gateway": guard_gateway(gateway, loop.republish, gateway_lost),
+        "certificates": parts.certificates.watch(loop.republish),
     }
     try:
         async with asyncio.TaskGroup() as group:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.api.metrics import Metrics
+from orchestrator.app.certificates import Certificates
 from orchestrator.app.logs import Logs
 from orchestrator.app.tries import Tries
 from orchestrator.app.trying import BackgroundTries
@@ -23,6 +24,7 @@ class Parts:
     """One of each."""
 
     settings: Settings
+    certificates: Certificates
     store: Store
     runtime: Runtime
     info: RuntimeInfo

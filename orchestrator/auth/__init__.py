@@ -5,7 +5,19 @@ inspect` and the memory gateway.
 """
 
 from orchestrator.auth.admin import admin_token
+from orchestrator.auth.certificates import Certificate, open_certificate
 from orchestrator.auth.keys import KeyRing, SigningKey
 from orchestrator.auth.tokens import NEVER, Claims, decode, issue, verify
 
-__all__ = ["NEVER", "Claims", "KeyRing", "SigningKey", "admin_token", "decode", "issue", "verify"]
+__all__ = [
+    "NEVER",
+    "Certificate",
+    "Claims",
+    "KeyRing",
+    "SigningKey",
+    "admin_token",
+    "decode",
+    "issue",
+    "open_certificate",
+    "verify",
+]

@@ -38,6 +38,7 @@ class Common:
     url: str | None = None
     token: str | None = None
     context: str | None = None
+    ca: str | None = None
     output: Output | None = None
 
     @property
@@ -53,6 +54,9 @@ OPTIONS: dict[str, Any] = {
     "token": Annotated[str | None, typer.Option("--token", help="Token of the API; default: state_dir/admin.token.")],
     "context": Annotated[
         str | None, typer.Option("--context", metavar="NAME", help="Daemon by its name; see: orchestrator context.")
+    ],
+    "ca": Annotated[
+        str | None, typer.Option("--ca", metavar="FILE", help="Certificates that an https address is checked by.")
     ],
     "output": Annotated[Output | None, typer.Option("-o", "--output", help="Form of the output.")],
 }
@@ -106,8 +110,8 @@ def connect(common: Common) -> Client:
     """To be entered by `async with`. Raises what `find_daemon` does."""
     from orchestrator.client import Client, find_daemon
 
-    daemon = find_daemon(url=common.url, token=common.token, config=common.config, context=common.context)
-    return Client(daemon.url, daemon.token)
+    daemon = find_daemon(url=common.url, token=common.token, config=common.config, context=common.context, ca=common.ca)
+    return Client(daemon.url, daemon.token, trust=daemon.trust)
 
 
 def ask(common: Common, call: Callable[[Client], Awaitable[Value]]) -> Value:

@@ -44,6 +44,7 @@ def add(
 
     Examples:
       orchestrator context add prod --url https://models.example.org --token-file prod.token
+      orchestrator context add lab --url https://10.0.0.7:8090 --ca lab.crt --token-file lab.token
       ssh server sudo cat /var/lib/orchestrator/admin.token | orchestrator context add prod --url URL --token-file -
     """
     from orchestrator.client.config import checked_url
@@ -56,8 +57,9 @@ def add(
     path, found = _read()
     before = found.known.get(name)
     kept = before.token if before and before.url == checked_url(url) else ""
+    ca = str(Path(common.ca).expanduser().absolute()) if common.ca else before.ca if before else ""
     token = _token(token_file) if token_file else common.token or kept
-    _write(path, Contexts({**found.known, name: Context(checked_url(url), token)}, found.current or name))
+    _write(path, Contexts({**found.known, name: Context(checked_url(url), token, ca)}, found.current or name))
     _tell(common, {"added": name, "current": found.current or name})
 
 

@@ -65,12 +65,14 @@ def gateway_config(common: Common) -> None:
     Example:
       orchestrator gateway-config --config /etc/orchestrator/config.toml
     """
+    from orchestrator.auth import open_certificate
     from orchestrator.gateway import command, write_initial
     from orchestrator.settings import load
 
     settings = load(common.config, os.environ)
     argv = command(settings.gateway, settings.state_dir)
-    write_initial(settings.gateway, settings.state_dir, lambda: ())  # the daemon brings keys, and services
+    certificate = open_certificate(settings.gateway.tls_certificate, settings.gateway.tls_key)
+    write_initial(settings.gateway, settings.state_dir, lambda: (), certificate)  # the daemon brings keys, and services
     if common.json:
         print_json({"command": argv})
     else:

@@ -134,7 +134,7 @@ async def _running(embedded: Embedded) -> Mapping[str, int]:
     from orchestrator.client import Client, find_daemon
 
     daemon = find_daemon(environ={"ORCHESTRATOR_CONFIG": str(embedded.config)})
-    async with Client(daemon.url, daemon.token, timeout=2) as client:
+    async with Client(daemon.url, daemon.token, trust=daemon.trust, timeout=2) as client:
         with suppress(OrchestratorError):
             return Counter(r.service for r in await client.routings() if r.runtime_id)
     return {}
@@ -152,7 +152,7 @@ async def _work(embedded: Embedded, *, timeout: float, once: bool) -> int:
     environ = {"ORCHESTRATOR_CONFIG": str(embedded.config)}
     await _answering(environ, embedded.log)
     daemon = find_daemon(environ=environ)
-    async with Client(daemon.url, daemon.token) as client:
+    async with Client(daemon.url, daemon.token, trust=daemon.trust) as client:
         await _introduce(client, embedded)
         picture, in_time = await _come_up(client, timeout)
         await _print_endpoints(client, picture, in_time=in_time)
@@ -180,7 +180,7 @@ async def _answering(environ: dict[str, str], log: Path) -> None:
     while True:
         daemon = find_daemon(environ=environ)
         try:
-            async with Client(daemon.url, daemon.token, timeout=5) as client:
+            async with Client(daemon.url, daemon.token, trust=daemon.trust, timeout=5) as client:
                 await client.ready()
                 await client.status()
             return

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from orchestrator.client.trust import Trust
 from orchestrator.core.access_views import AuditView, ConfigView, WhoamiView
 from orchestrator.core.daemon_views import CheckView, DocumentView, StatusView, TryEvent, TryRequest, TryView
 from orchestrator.core.error_views import ErrorView
@@ -46,6 +47,7 @@ from orchestrator.core.views import (
     ServiceView,
 )
 
+SYSTEM = Trust()
 Answer = TypeVar("Answer", bound=BaseModel)
 Value = TypeVar("Value")
 
@@ -60,17 +62,20 @@ _UPLOAD = aiohttp.ClientTimeout(total=None, connect=5, sock_read=600)
 class Client:
     """Use as `async with Client(url, token) as client`. Every method raises errors of `core.errors`.
 
-    `timeout`: seconds that one call may take; streams have none, but notice a dead connection.
+    `timeout`: seconds that one call may take; streams have none, but notice a dead connection. `trust`: whose
+    certificates are believed.
     """
 
-    def __init__(self, url: str, token: str = "", *, timeout: float = 60.0) -> None:
+    def __init__(self, url: str, token: str = "", *, timeout: float = 60.0, trust: Trust = SYSTEM) -> None:
         self.url = url.rstrip("/")
+        self._trust = trust
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=5)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Client:
-        self._session = aiohttp.ClientSession(headers=self._headers, read_bufsize=1 << 20)
+        connector = aiohttp.TCPConnector(ssl=self._trust.context() if self.url.startswith("https:") else True)
+        self._session = aiohttp.ClientSession(headers=self._headers, read_bufsize=1 << 20, connector=connector)
         return self
 
     async def __aexit__(
@@ -423,6 +428,18 @@ class Client:
                 yield response
         except TimeoutError:
             raise Unavailable(f"cannot reach the daemon at {self.url}: no answer in time", code="timeout") from None
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise Unavailable(
+                f"cannot trust the daemon at {self.url}: {_mistrust(error)}",
+                hint="--ca FILE or ORCHESTRATOR_CA names its certificate, or that of the authority that signed it",
+                code="not_trusted",
+            ) from None
+        except aiohttp.ClientSSLError:
+            hint = "does it listen without TLS? then its address begins with http://"
+            raise Unavailable(f"cannot talk to the daemon at {self.url}: it speaks no TLS", hint=hint) from None
+        except aiohttp.ServerDisconnectedError:
+            hint = "does it listen with TLS? then its address begins with https://" if _plain(self.url) else ""
+            raise Unavailable(f"cannot talk to the daemon at {self.url}: it hung up", hint=hint) from None
         except aiohttp.ClientConnectorError as error:
             raise Unavailable(
                 f"cannot reach the daemon at {self.url}: {_reason(error.os_error)}",
@@ -444,6 +461,15 @@ def _file(name: str, file: str) -> str:
 
 def _reason(error: OSError) -> str:
     return "nothing listens there" if isinstance(error, ConnectionRefusedError) else error.strerror or str(error)
+
+
+def _mistrust(error: aiohttp.ClientConnectorCertificateError) -> str:
+    told = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
+    return str(told).strip(". ")
+
+
+def _plain(url: str) -> bool:
+    return url.startswith("http:")
 
 
 def _flag(value: bool) -> str | None:

@@ -1,6 +1,7 @@
 """Where the daemon is and what opens it: options, environment, then the configuration file that the daemon reads too.
 
-Only two of that file's keys matter here (`api.listen`, `state_dir`); the daemon checks the rest.
+Only three of that file's keys matter here (`api.listen`, `api.tls_certificate`, `state_dir`); the daemon checks the
+rest.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.client.contexts import Context, contexts_file, read_contexts
+from orchestrator.client.trust import Trust
 from orchestrator.core.errors import InvalidInput, NotAuthorised
 
 LISTEN = "127.0.0.1:8090"
@@ -27,12 +29,14 @@ class Daemon:
 
     url: str
     token: str = field(default="", repr=False)
+    trust: Trust = Trust()
 
 
 class APIConfig:
     """Where a session goes. `endpoint`: as given, else ORCHESTRATOR_URL or BACKEND_ENDPOINT, else the local daemon;
-    `token`: as given, else ORCHESTRATOR_TOKEN, else, for the local daemon only, its own. `timeout`: seconds of one
-    request. Raises `InvalidInput` for what only Backend.AI knows.
+    `token`: as given, else ORCHESTRATOR_TOKEN, else, for the local daemon only, its own. `ca`: file with the
+    certificates that an https endpoint is checked by, else ORCHESTRATOR_CA, else the system's. `timeout`: seconds of
+    one request. Raises `InvalidInput` for what only Backend.AI knows.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class APIConfig:
         group: str = "default",
         *,
         token: str | None = None,
+        ca: str | None = None,
         timeout: float = 60.0,
     ) -> None:
         for name, given, only in (
@@ -55,18 +60,15 @@ class APIConfig:
         url = endpoint or os.environ.get("ORCHESTRATOR_URL") or os.environ.get("BACKEND_ENDPOINT")
         token = token or os.environ.get("ORCHESTRATOR_TOKEN")
         if url is None:
-            found = find_daemon(token=token)
-            self.endpoint, self.token = found.url, found.token
+            found = find_daemon(token=token, ca=ca)
+            self.endpoint, self.token, self.trust = found.url, found.token, found.trust
         else:
             self.endpoint = checked_url(url)
-            self.token = token or _local_token(self.endpoint, os.environ)
+            local = _told(find_config(None, os.environ), os.environ)
+            here = self.endpoint == local.url  # the local daemon's token never goes to another address
+            self.token = token or (_admin_token(local.state_dir) if here else "")
+            self.trust = _trust(ca, os.environ, local.certificate if here else "")
         self.timeout = timeout
-
-
-def _local_token(url: str, environ: Mapping[str, str]) -> str:
-    """The local daemon's token never goes to another address."""
-    listen, state_dir = _told(find_config(None, environ), environ)
-    return _admin_token(state_dir) if url == _url(listen) else ""
 
 
 def find_daemon(
@@ -75,11 +77,13 @@ def find_daemon(
     token: str | None = None,
     config: Path | None = None,
     context: str | None = None,
+    ca: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Daemon:
     """Each of url and token as given, else by the context that is named, else ORCHESTRATOR_URL / ORCHESTRATOR_TOKEN,
     else by ORCHESTRATOR_CONTEXT or the current context, else by the configuration file. A context's token goes to its
-    own address only. The current context gives way to a configuration file that is named.
+    own address only. The current context gives way to a configuration file that is named. `ca` as given, else the
+    context's, else ORCHESTRATOR_CA; the daemon of the configuration file is known by its own certificate, too.
 
     Raises `InvalidInput` (a file that cannot be read, a context that is not there) or `NotAuthorised` (the file of the
     token may not be read).
@@ -87,13 +91,19 @@ def find_daemon(
     environ = os.environ if environ is None else environ
     named = _context(context, config, environ) if not url else None
     if named is not None:
-        return Daemon(checked_url(named.url), token or named.token)
+        return Daemon(checked_url(named.url), token or named.token, _trust(ca or named.ca, environ))
     url = url or environ.get("ORCHESTRATOR_URL")
     token = token or environ.get("ORCHESTRATOR_TOKEN")
     if url and token:
-        return Daemon(checked_url(url), token)
-    listen, state_dir = _told(find_config(config, environ), environ)
-    return Daemon(checked_url(url or _url(listen)), token or _admin_token(state_dir))
+        return Daemon(checked_url(url), token, _trust(ca, environ))
+    local = _told(find_config(config, environ), environ)
+    address = checked_url(url or local.url)
+    own = local.certificate if address == local.url else ""
+    return Daemon(address, token or _admin_token(local.state_dir), _trust(ca, environ, own))
+
+
+def _trust(ca: str | None, environ: Mapping[str, str], own: str = "") -> Trust:
+    return Trust(ca or environ.get("ORCHESTRATOR_CA") or "", own)
 
 
 def _context(name: str | None, config: Path | None, environ: Mapping[str, str]) -> Context | None:
@@ -117,14 +127,34 @@ def find_config(config: Path | None, environ: Mapping[str, str]) -> Path | None:
     return next((p for p in (Path("config.toml"), Path("/etc/orchestrator/config.toml")) if p.is_file()), None)
 
 
-def _told(path: Path | None, environ: Mapping[str, str]) -> tuple[str, Path]:
-    """`api.listen` and `state_dir`; a relative one counts from its file, or, in the environment, from here."""
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """What the configuration file says of its daemon. `certificate` empty: it listens without TLS."""
+
+    url: str
+    state_dir: Path
+    certificate: str
+
+
+def _told(path: Path | None, environ: Mapping[str, str]) -> _Local:
+    """A relative path counts from its file, or, in the environment, from here."""
     told = _read(path) if path is not None else {}
-    api = told.get("api")
-    listen = environ.get("ORCHESTRATOR_API__LISTEN") or (api.get("listen") if isinstance(api, dict) else None) or LISTEN
-    given = environ.get("ORCHESTRATOR_STATE_DIR")
-    base = path.parent if path is not None and not given else Path()
-    return str(listen), base / Path(str(given or told.get("state_dir") or STATE_DIR)).expanduser()
+    section = told.get("api")
+    api = section if isinstance(section, dict) else {}
+    listen = str(environ.get("ORCHESTRATOR_API__LISTEN") or api.get("listen") or LISTEN)
+
+    def placed(variable: str, key: object, default: str) -> Path | None:
+        given = environ.get(variable)
+        base = path.parent if path is not None and not given else Path()
+        named = given or key or default
+        return base / Path(str(named)).expanduser() if named else None
+
+    certificate = placed("ORCHESTRATOR_API__TLS_CERTIFICATE", api.get("tls_certificate"), "")
+    state_dir = placed("ORCHESTRATOR_STATE_DIR", told.get("state_dir"), STATE_DIR)
+    assert state_dir is not None
+    host, _, port = listen.rpartition(":")
+    scheme = "http" if certificate is None else "https"
+    return _Local(f"{scheme}://{_EVERYWHERE.get(host, host)}:{port}", state_dir, str(certificate or ""))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -134,11 +164,6 @@ def _read(path: Path) -> dict[str, Any]:
         raise InvalidInput(f"cannot read {path}: {error.strerror}", hint="give another file with --config") from None
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"cannot read {path}: {error}", hint="it must be TOML in UTF-8") from None
-
-
-def _url(listen: str) -> str:
-    host, _, port = listen.rpartition(":")
-    return f"http://{_EVERYWHERE.get(host, host)}:{port}"
 
 
 def checked_url(url: str) -> str:

@@ -27,6 +27,8 @@ class Context:
 
     url: str
     token: str = field(default="", repr=False)
+    ca: str = ""
+    """File with the certificates that it is checked by; empty: the system's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def read_contexts(path: Path | None) -> Contexts:
 
 
 def _context(one: Any) -> Context:
-    return Context(str(one["url"]), str(one.get("token", "")))
+    return Context(str(one["url"]), str(one.get("token", "")), str(one.get("ca", "")))
 
 
 def write_contexts(path: Path, contexts: Contexts) -> None:
@@ -83,6 +85,7 @@ def write_contexts(path: Path, contexts: Contexts) -> None:
     for name, one in sorted(contexts.known.items()):
         lines += ["", f"[contexts.{_quoted(name)}]", f"url = {_quoted(one.url)}"]
         lines += [f"token = {_quoted(one.token)}"] if one.token else []
+        lines += [f"ca = {_quoted(one.ca)}"] if one.ca else []
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".contexts.", dir=path.parent)  # made 0600

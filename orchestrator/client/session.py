@@ -60,7 +60,8 @@ class Session:
     def __enter__(self) -> Session:
         self._loop = Loop()
         self._loop.start()
-        self._client = Client(self.config.endpoint, self.config.token, timeout=self.config.timeout)
+        config = self.config
+        self._client = Client(config.endpoint, config.token, timeout=config.timeout, trust=config.trust)
         try:
             wire = Wire(self._loop.run(self._client.__aenter__()))
             self._loop.run(_versions(wire))
@@ -90,7 +91,8 @@ class AsyncSession:
         self.config = config or APIConfig()
 
     async def __aenter__(self) -> AsyncSession:
-        self._client = Client(self.config.endpoint, self.config.token, timeout=self.config.timeout)
+        config = self.config
+        self._client = Client(config.endpoint, config.token, timeout=config.timeout, trust=config.trust)
         wire = Wire(await self._client.__aenter__())
         try:
             self.System = AsyncSystem(wire, await _versions(wire))

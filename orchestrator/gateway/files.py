@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.auth import private
+from orchestrator.auth import Certificate, private
 from orchestrator.core.errors import Unavailable
 from orchestrator.gateway.render import HOLD, MAPS, hold_source, map_text
 
 MAP_NAMES = ("backend", "state", "public", "ports", "hosts", "revoked")
+CERTIFICATE = "tls-"
 _LONGEST = 97
 """Characters of a socket's path that HAProxy can take."""
 _PLAIN = re.compile(r"[A-Za-z0-9/._-]+")
@@ -65,6 +66,22 @@ class Files:
                 self.write_map(name, {})
         if private.read(self.folder / HOLD) != hold_source():
             private.replace(self.folder / HOLD, hold_source())
+
+    def write_certificate(self, certificate: Certificate | None) -> str:
+        """Its name in the folder, empty where there is none. Another certificate is another file: a configuration
+        always finds the one that it was written with."""
+        if certificate is None:
+            return ""
+        name = f"{CERTIFICATE}{certificate.mark}.pem"
+        if private.read(self.folder / name) != certificate.pem:
+            private.replace(self.folder / name, certificate.pem)
+        return name
+
+    def drop_certificates(self, kept: str) -> None:
+        """All but this one."""
+        for path in self.folder.glob(f"{CERTIFICATE}*.pem"):
+            if path.name != kept:
+                path.unlink(missing_ok=True)
 
     def write_map(self, name: str, entries: Mapping[str, str]) -> None:
         text = map_text(entries)

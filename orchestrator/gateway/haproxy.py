@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from orchestrator.auth import SigningKey, private
+from orchestrator.auth import Certificate, SigningKey, private
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.ports import Published
 from orchestrator.core.routes import Route, RouteTable, Traffic
@@ -44,12 +44,16 @@ Keys = Callable[[], Sequence[SigningKey]]
 
 
 class HAProxyGateway:
-    """`settings.managed` False: the process belongs to a unit of its own; here it is only told what to serve."""
+    """`settings.managed` False: the process belongs to a unit of its own; here it is only told what to serve.
+    `certificate` None: plain http; another one than before is a reload, which ends no connection."""
 
-    def __init__(self, settings: GatewaySettings, state_dir: Path, keys: Keys) -> None:
+    def __init__(
+        self, settings: GatewaySettings, state_dir: Path, keys: Keys, certificate: Certificate | None = None
+    ) -> None:
         self._settings = settings
         self._state_dir = state_dir
         self._keys = keys
+        self._certificate = certificate
         self._files = files(state_dir)
         self._master = Master(self._files.master)
         self._counting = Counting(self._master, self._files.onward)
@@ -72,7 +76,8 @@ class HAProxyGateway:
             try:
                 if self._settings.managed:
                     files(self._state_dir)  # made again where something cleaned them away
-                    await asyncio.to_thread(starting.launch, self._settings, self._files, self._secrets())
+                    given = (self._settings, self._files, self._secrets(), self._certificate)
+                    await asyncio.to_thread(starting.launch, *given)
                 await self._await_answer()
             except Unavailable as error:
                 self._kept_down = error
@@ -132,7 +137,8 @@ class HAProxyGateway:
             routes, problems = admit(table, {port: "the gateway"}, await self._granted(found), hosts)
             routes, refused = await self._grant(host, routes, found)
             names = {route.service.lower(): route.service for route in table.routes}
-            wanted = structure(routes, self._settings, self._secrets(), str(self._files.onward))
+            name = await asyncio.to_thread(self._files.write_certificate, self._certificate)
+            wanted = structure(routes, self._settings, self._secrets(), str(self._files.onward), name)
             reloaded = await self._bring(wanted, contents(routes), found)
             return Published(problems | {names[name]: why for name, why in refused.items()}, reloaded)
 
@@ -207,6 +213,7 @@ class HAProxyGateway:
             await asyncio.to_thread(self._files.write_config, before)
             raise _not_loaded(why)
         self._failed = ("", "")
+        await asyncio.to_thread(self._files.drop_certificates, wanted.certificate)
         LOG.info("gateway.reloaded", services=len(inside.maps["state"]))
 
     def _exchange(self, text: str, entries: Mapping[str, Mapping[str, str]]) -> str:

@@ -27,7 +27,8 @@ MAX_RELOADS = 30
 LONGEST_TOKEN = 8192
 SERVER_OPTIONS = "pool-purge-delay 1s"
 """Idle connections go long before a model server closes them just as the next request is on its way."""
-_OWN_PORT = re.compile(r"^  bind \S*:([0-9]+) # own$", re.MULTILINE)
+_OWN_PORT = re.compile(r"^  bind \S*:([0-9]+)(?: ssl .*)? # own$", re.MULTILINE)
+_CERTIFICATE = re.compile(r"^  bind \S+ ssl crt (\S+) ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """Equal structures need no reload between them. `digest` names one; the running worker knows its own."""
+    """Equal structures need no reload between them. `digest` names one; the running worker knows its own.
+    `certificate`: its file's name; empty: plain http."""
 
     listen: str
     onward: str
@@ -57,6 +59,7 @@ class Structure:
     secrets: tuple[str, ...]
     ports: tuple[int, ...]
     backends: tuple[Backend, ...]
+    certificate: str = ""
 
     @property
     def digest(self) -> str:
@@ -75,10 +78,13 @@ def contents(routes: Sequence[Route]) -> Contents:
     return Contents(members(routes), maps(routes))
 
 
-def structure(routes: Sequence[Route], settings: GatewaySettings, secrets: Sequence[str], onward: str) -> Structure:
-    backends = (_backend(route, side) for route in routes for side in _sides(route))
-    ports = sorted(r.port for r in routes if r.port is not None)
-    return Structure(bind(*address(settings.listen)), onward, settings, tuple(secrets), tuple(ports), tuple(backends))
+def structure(
+    routes: Sequence[Route], settings: GatewaySettings, secrets: Sequence[str], onward: str, certificate: str = ""
+) -> Structure:
+    backends = tuple(_backend(route, side) for route in routes for side in _sides(route))
+    ports = tuple(sorted(r.port for r in routes if r.port is not None))
+    listen = bind(*address(settings.listen))
+    return Structure(listen, onward, settings, tuple(secrets), ports, backends, certificate)
 
 
 def _sides(route: Route) -> tuple[Side, ...]:
@@ -139,7 +145,8 @@ def render(wanted: Structure, servers: Mapping[tuple[str, str], Member]) -> str:
         onward=wanted.onward,
         secrets=wanted.secrets,
         maps=MAPS,
-        scheme="https" if settings.public_url.startswith("https:") else "http",
+        scheme="https" if wanted.certificate or settings.public_url.startswith("https:") else "http",
+        tls=f" ssl crt {wanted.certificate} ssl-min-ver TLSv1.2 alpn http/1.1" if wanted.certificate else "",
         connect_timeout=_ms(settings.connect_timeout),
         first_byte_timeout=_ms(settings.first_byte_timeout),
         idle_timeout=_ms(settings.idle_timeout),
@@ -161,6 +168,12 @@ def render(wanted: Structure, servers: Mapping[tuple[str, str], Member]) -> str:
             for b in wanted.backends
         ],
     )
+
+
+def certificate_of(text: str) -> str:
+    """The certificate's file that a rendered file asks for; empty: none."""
+    found = _CERTIFICATE.search(text)
+    return found[1] if found else ""
 
 
 def own_ports(text: str) -> list[int]:

@@ -28,6 +28,7 @@ from uuid import uuid4
 import aiohttp
 
 from orchestrator.client import Client
+from orchestrator.client.trust import Trust
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.state import ServiceStatus
 from orchestrator.core.token_views import TokenRequest, TokenView
@@ -98,7 +99,8 @@ def echo(
 
 
 class Daemon:
-    """`environ`: more ORCHESTRATOR_… variables; `clock`: `set_clock` sets its system clock."""
+    """`environ`: more ORCHESTRATOR_… variables; `clock`: `set_clock` sets its system clock; `tls`: certificate and key
+    of API and gateway, believed as they are."""
 
     def __init__(
         self,
@@ -109,13 +111,16 @@ class Daemon:
         environ: Mapping[str, str] | None = None,
         name: str = "o",
         clock: bool = False,
+        tls: tuple[Path, Path] | None = None,
     ) -> None:
         self.folder = tmp_path / name
         self.state_dir, self.models = self.folder / "state", self.folder / "models"
         self.log = self.folder / "daemon.log"
         self._main = _serve_by_its_clock if clock else _serve
-        self.url, self.gateway_url = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-        self.client = Client(self.url)
+        scheme = "http" if tls is None else "https"
+        self.url, self.gateway_url = (f"{scheme}://127.0.0.1:{free_port()}" for _ in range(2))
+        self.trust = Trust() if tls is None else Trust(own=str(tls[0]))
+        self.client = Client(self.url, trust=self.trust)
         self.artifacts = artifacts
         self._trash = self.folder / "trash"
         self.models.mkdir(parents=True)
@@ -130,9 +135,10 @@ class Daemon:
             "ORCHESTRATOR_STATE_DIR": str(self.state_dir),
             "ORCHESTRATOR_MODELS_DIRS": json.dumps([str(self.models)]),
             "ORCHESTRATOR_RUNTIME": runtime,
-            "ORCHESTRATOR_API__LISTEN": self.url.removeprefix("http://"),
-            "ORCHESTRATOR_GATEWAY__LISTEN": self.gateway_url.removeprefix("http://"),
+            "ORCHESTRATOR_API__LISTEN": self.url.removeprefix(f"{scheme}://"),
+            "ORCHESTRATOR_GATEWAY__LISTEN": self.gateway_url.removeprefix(f"{scheme}://"),
             "ORCHESTRATOR_LOG__FORMAT": "json",
+            **({} if tls is None else _with_tls(*tls)),
             **{k: os.environ[k] for k in ("DOCKER_HOST", "PYTHONPATH") if k in os.environ},
             **(environ or {}),
         }
@@ -171,10 +177,11 @@ class Daemon:
         assert self.process is not None
         if self.process.exitcode is not None:
             raise RuntimeError(f"the daemon ended with {self.process.exitcode}:\n{self.log_tail()}")
-        async with aiohttp.ClientSession() as session, session.get(f"{self.url}/readyz") as answer:
+        ssl = self.trust.context()
+        async with aiohttp.ClientSession() as session, session.get(f"{self.url}/readyz", ssl=ssl) as answer:
             assert answer.status == 200, await answer.text()
         await self.client.__aexit__(None, None, None)
-        self.client = await Client(self.url, self.admin_token).__aenter__()
+        self.client = await Client(self.url, self.admin_token, trust=self.trust).__aenter__()
         return True
 
     async def kill(self) -> None:
@@ -355,6 +362,11 @@ class Daemon:
     async def events(self, kind: str = "", service: str | None = None) -> Sequence[Any]:
         found = await self.client.events(service=service, limit=1000)
         return [e for e in found if e.kind.startswith(kind)]
+
+
+def _with_tls(certificate: Path, key: Path) -> dict[str, str]:
+    files = {"CERTIFICATE": str(certificate), "KEY": str(key)}
+    return {f"ORCHESTRATOR_{part}__TLS_{name}": path for part in ("API", "GATEWAY") for name, path in files.items()}
 
 
 def _serve(arguments: list[str], environ: Mapping[str, str], folder: str, log: str) -> None:

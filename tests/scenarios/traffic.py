@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections import Counter
 from types import TracebackType
@@ -28,6 +29,7 @@ class Load:
         connections: int = 20,
         body: bytes = b"",
         timeout: float = 10.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or 80
@@ -35,6 +37,7 @@ class Load:
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         lines += [f"Content-Length: {len(body)}"] if body else []
         self._request = "\r\n".join([*lines, "", ""]).encode() + body
+        self._tls = tls
         self._gap, self._count, self._timeout = connections / rate, connections, timeout
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = False
@@ -79,7 +82,7 @@ class Load:
                 async with asyncio.timeout(self._timeout):
                     if stream is None:
                         self.opened += 1
-                        stream = await asyncio.open_connection(self._host, self._port)
+                        stream = await asyncio.open_connection(self._host, self._port, ssl=self._tls)
                     goes_on = await self._ask(*stream)
             except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
                 self.failures.append((sent - self._began, f"{type(error).__name__}: {error}"))
