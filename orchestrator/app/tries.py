@@ -239,6 +239,8 @@ class Tries:
         for spec in reading.services:
             if request.model in (None, spec.model_name, spec.name):
                 return spec
+        if reading.file is None:
+            raise InvalidInput(f"{path} has no definition", hint="name one model folder, or its definition")
         raise InvalidInput(f"{path} defines no service" + (f" {request.model!r}" if request.model else ""))
 
     def _place(self, folder: str) -> Path:

@@ -64,7 +64,7 @@ async def _shown(common: Common, request: TryRequest) -> int:
         raise Unavailable("cannot tell how the try went: it ended without a result", hint="see the daemon's log")
     if last.state == "passed":
         return OK
-    return INVALID if last.detail.get("code") == "definition_invalid" else FAILED
+    return INVALID if last.detail.get("code") in ("definition_invalid", "invalid_input") else FAILED
 
 
 async def _events(common: Common, request: TryRequest) -> AsyncGenerator[TryEvent, None]:

@@ -415,7 +415,8 @@ class Client:
         sent["headers"] = dict(headers or {})
         if body is not None:
             only_given = isinstance(body, ModifyRequest)  # there null is another thing than nothing
-            sent["data"] = body.model_dump_json(exclude_unset=only_given)
+            # What is left out is not sent: a daemon that is older than its clients refuses keys that it does not know.
+            sent["data"] = body.model_dump_json(exclude_unset=only_given, exclude_defaults=not only_given)
             sent["headers"]["Content-Type"] = "application/json"
         elif data is not None:
             sent["data"] = io.BytesIO(data)

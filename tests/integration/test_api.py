@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -357,6 +358,27 @@ async def test_another_program_at_the_address_is_named_as_such(free_port: Callab
     async with await asyncio.start_server(talk, "127.0.0.1", port), Client(f"http://127.0.0.1:{port}") as client:
         with pytest.raises(Unavailable, match="not as an orchestrator does"):
             await client.status()
+
+
+async def test_only_what_was_said_is_sent_so_that_an_older_daemon_understands_it(free_port: Callable[[], int]) -> None:
+    sent: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        (length,) = re.findall(rb"(?i)content-length: (\d+)", head)
+        sent.append(await reader.readexactly(int(length)))
+        writer.write(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    port = free_port()
+    async with await asyncio.start_server(listen, "127.0.0.1", port), Client(f"http://127.0.0.1:{port}") as client:
+        for ask in (
+            client.token_create(TokenRequest(service="echo", expires="1h")),
+            client.start(LaunchRequest(folder="/m", image=None)),
+        ):
+            with pytest.raises(OrchestratorError):
+                await ask
+    assert [json.loads(body) for body in sent] == [{"service": "echo", "expires": "1h"}, {"folder": "/m"}]
 
 
 async def test_a_daemon_that_does_not_answer_is_a_timeout(free_port: Callable[[], int]) -> None:

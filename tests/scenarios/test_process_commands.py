@@ -93,6 +93,8 @@ async def test_a_try_tells_each_step_and_cleans_up(tmp_path: Path, artifacts: Pa
             assert not list((daemon.state_dir / "routings").glob("[!.]*"))
         assert "started  action  pre_start_actions[0] (run_command)\n" in (artifacts / "action.txt").read_text()
         assert "so it goes" in (artifacts / "exits.txt").read_text(), "its log"
+        code, out, err = await daemon.cli("validate", "--try", str(outside))
+        assert (code, "has no definition" in out) == (2, True), (out, err)
         await interrupted(daemon, outside / "passes")
         if up:
             assert not await daemon.client.services(), "a try is no service"
