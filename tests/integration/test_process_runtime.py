@@ -319,11 +319,15 @@ async def test_a_fixed_port_that_is_taken_is_named(machine: Machine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as foreign:
         port = foreign.getsockname()[1]
         await machine.runtime.create(machine.unit(command=("serve", str(port)), port=port))
-        with pytest.raises(RuntimeFailure, match=f"port {port} is taken") as caught:
+        with pytest.raises(RuntimeFailure, match=rf"port {port} is taken by process {os.getpid()} \(") as caught:
             await machine.runtime.start("r1", sh("exit"))
     assert caught.value.code == "port_taken"
-    await machine.runtime.start("r1", sh("exec sleep 1000"))
+    await machine.runtime.start("r1", sh(f"exec {sys.executable} -m http.server {port}"))
     assert (await machine.seen()).port == port
+    await until(lambda: machine.runtime.owns_listener("r1", port))
+    await machine.runtime.create(machine.unit("r2", command=("serve", str(port)), port=port))
+    with pytest.raises(RuntimeFailure, match=f"port {port} is taken by the routing r1 of svc"):
+        await machine.runtime.start("r2", sh("exit"))
 
 
 # --- what it sees ---------------------------------------------------------------------------------------------------

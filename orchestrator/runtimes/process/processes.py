@@ -70,6 +70,16 @@ def listening(pids: set[int]) -> list[Listener]:
     return [one for one in _listeners() if _link(one) in held]
 
 
+def holder(port: int) -> str:
+    """The process that listens on `port`, by its id and name; empty: it may not be seen."""
+    wanted = {_link(one) for one in _listeners() if one.port == port}
+    for pid in all_pids():
+        if not wanted.isdisjoint(_open_files(pid) or ()):
+            with suppress(OSError):
+                return f"process {pid} ({Path(f'/proc/{pid}/comm').read_text().strip()})"
+    return ""
+
+
 def _listeners() -> Iterator[Listener]:
     """Every socket of this machine that accepts connections, IPv4 and IPv6."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):

@@ -27,7 +27,7 @@ from orchestrator.runtimes.process.environment import command_argv, environment,
 from orchestrator.runtimes.process.failures import on_disk
 from orchestrator.runtimes.process.free_port import free_port, is_taken
 from orchestrator.runtimes.process.logfile import LogCursor
-from orchestrator.runtimes.process.processes import end_all, listening, listens, members
+from orchestrator.runtimes.process.processes import end_all, holder, listening, listens, members
 from orchestrator.runtimes.process.sandbox import LocalSandbox
 from orchestrator.runtimes.process.starting import spawn
 from orchestrator.runtimes.process.units import Record, UnitFolder, all_folders, folder_of, make, sweep, unmake
@@ -124,6 +124,15 @@ class ProcessRuntime:
                 ports.add(folder.record().port)
         return ports
 
+    def _holder(self, port: int) -> str:
+        """Who listens there, in words, as far as it may be seen."""
+        for folder in all_folders(self._routings):
+            with suppress(OSError, ValueError):
+                record = folder.record()
+                if record.port == port and listens(members(folder.path, folder.recorded()), port):
+                    return f"the routing {record.id} of {record.service}"
+        return holder(port) or "something else on this machine"
+
     def _existing(self, unit_id: str) -> UnitFolder:
         folder = folder_of(self._routings, unit_id)
         if not folder.exists:
@@ -138,8 +147,9 @@ class ProcessRuntime:
         folder = self._existing(unit_id)
         record = await on_disk(f"start {unit_id}", folder.record)
         if record.fixed_port and is_taken(record.port) and not await self.owns_listener(unit_id, record.port):
+            who = await on_disk(f"look for who has port {record.port}", lambda: self._holder(record.port))
             raise RuntimeFailure(
-                f"cannot start: port {record.port} is taken by something else on this machine",
+                f"cannot start: port {record.port} is taken by {who}",
                 hint="end what listens there, or let the start command listen on {port}",
                 code="port_taken",
             )
