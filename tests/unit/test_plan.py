@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -267,9 +268,13 @@ def worlds(draw: st.DrawFn) -> World:
     return world(*services, routings=tuple(routings), groups=groups, orphans=orphans)
 
 
-@given(worlds())
-def test_same_facts_same_plan(of: World) -> None:
-    assert plan(of, NOW) == plan(of, NOW)
+@given(worlds(), st.randoms())
+def test_same_facts_same_plan(of: World, chance: Random) -> None:
+    """In whatever order they were found."""
+    services, routings = list(of.services.items()), list(of.routings.items())
+    chance.shuffle(services)
+    chance.shuffle(routings)
+    assert plan(of, NOW) == plan(replace(of, services=dict(services), routings=dict(routings)), NOW) == plan(of, NOW)
 
 
 def run(simulator: Simulator, *, cut: int | None = None) -> float:
