@@ -110,7 +110,10 @@ class Served:
 
         async def over() -> float:
             events = await self._one.client.events(after=last, service=self._way.service)
-            return max((e.time.timestamp() for e in events if e.kind == "rollout.finished"), default=0.0)
+            ended = max((e.time.timestamp() for e in events if e.kind == "rollout.finished"), default=0.0)
+            if not ended and running.done():
+                await self.paced(1)  # on a slow machine: a canary waits for requests
+            return ended
 
         ended = await until(over, every=0.1)
         seen = await running
