@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler as WebHandler
 
 from orchestrator.api import (
     access,
+    asking,
     auditing,
     backendai,
     docs,
@@ -50,6 +51,7 @@ ROUTES: tuple[Route, ...] = (
     *access.ROUTES,
     *tries.ROUTES,
     *models.ROUTES,
+    *asking.ROUTES,
     *backendai.ROUTES,
     *docs.ROUTES,
     *page.ROUTES,

@@ -6,9 +6,12 @@ Every method raises errors of `core.errors` and nothing else. A `ref` is a servi
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from orchestrator.core.access_views import AuditView, ConfigView
+from orchestrator.core.ask_views import AskRequest
 from orchestrator.core.audit import AuditEntry
 from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest, TryView
 from orchestrator.core.model_views import (
@@ -26,13 +29,24 @@ from orchestrator.core.token_views import KeyView, TokenCheck, TokenRequest, Tok
 from orchestrator.core.views import (
     EventView,
     ExplainView,
+    FailureView,
     LaunchRequest,
     LogEntry,
+    LogsAsked,
     ModifyRequest,
     RoutingView,
     ServiceDetail,
     ServiceView,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an endpoint answers; `headers` by their names in lower case, `body` as it comes."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: AsyncIterator[bytes]
 
 
 class Control(Protocol):
@@ -112,12 +126,18 @@ class Control(Protocol):
 
     async def explain(self, ref: str) -> ExplainView: ...
 
-    def logs(self, ref: str, *, follow: bool, tail: int | None, since: float | None) -> AsyncIterator[LogEntry]:
-        """`ref` may be a routing's id too; `tail` lines a routing; `since` in wall seconds."""
+    async def errors(self, ref: str) -> Sequence[FailureView]:
+        """What failed since it was last cleared (`retry`), newest first."""
+
+    def logs(self, ref: str, asked: LogsAsked) -> AsyncIterator[LogEntry]:
+        """`ref` may be a routing's id too."""
 
     def events(self, *, after: int, service: str | None, limit: int, follow: bool) -> AsyncIterator[EventView]:
         """In order, those whose seq is above `after`, at most `limit` of them (the latest), then with `follow` what
         comes."""
+
+    def ask_endpoint(self, ref: str, request: AskRequest) -> AbstractAsyncContextManager[Asked]:
+        """A request to the service's own endpoint, and to nothing else. Raises `Unavailable`."""
 
     async def token_create(self, request: TokenRequest) -> TokenView:
         """With `token` set."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import web
-from pydantic import Field
 
 from orchestrator.api.control import Control
-from orchestrator.api.routes import LINES, OfService, Route, answer, answer_many, body, parameters
-from orchestrator.api.streams import lines
+from orchestrator.api.routes import EVENTS, JSON, LINES, OfService, Route, answer, answer_many, body, parameters
+from orchestrator.api.streams import last_event_id, lines, server_sent
+from orchestrator.core.log_cursor import FORM
 from orchestrator.core.revision_views import RatioRequest
-from orchestrator.core.views import LogEntry, Request, RoutingView, ServiceView
+from orchestrator.core.views import LogEntry, LogsAsked, Request, RoutingView, ServiceView
 
 
 async def ps(request: web.Request, control: Control) -> web.Response:
@@ -32,19 +34,30 @@ async def remove(request: web.Request, control: Control) -> web.Response:
     return answer(await control.remove_routing(request.match_info["id"], replaced=replaced))
 
 
-class LogsQuery(Request):
-    follow: bool = False
-    """Go on with what comes."""
-    tail: int | None = Field(None, ge=0)
-    """Only the last lines of each routing, this many."""
-    since: float | None = Field(None, allow_inf_nan=False)
-    """Only lines from then on, in seconds since the epoch."""
-
-
 async def logs(request: web.Request, control: Control) -> web.StreamResponse:
-    asked = parameters(request, LogsQuery)
-    ref = request.match_info["ref"]
-    return await lines(request, control.logs(ref, follow=asked.follow, tail=asked.tail, since=asked.since))
+    """Lines of JSON; an array or server-sent events where `Accept` asks for them. The id of such an event is where the
+    stream is in each log: sent back as `Last-Event-ID` it goes on there."""
+    asked = parameters(request, LogsAsked)
+    wanted = request.headers.get("Accept", "")
+    if EVENTS in wanted and (resumed := last_event_id(request, rf"{FORM}(,{FORM})*")):
+        asked = asked.model_copy(update={"after": resumed})
+    found = control.logs(request.match_info["ref"], asked)
+    if EVENTS in wanted:
+        return await server_sent(request, found, ident=_places(asked.after))
+    if JSON in wanted and not asked.follow:
+        return answer_many([entry async for entry in found])
+    return await lines(request, found)
+
+
+def _places(after: str) -> Callable[[LogEntry], str]:
+    """Where a stream is once it has told a line: the last cursor of each log."""
+    known = {one.partition("@")[0]: one for one in after.split(",") if one}
+
+    def place(entry: LogEntry) -> str:
+        known[entry.routing] = entry.cursor
+        return ",".join(known.values())
+
+    return place
 
 
 _LIST, _RATIO, _LOGS = "List routings", "Set its share of the requests", "Logs of a service or a routing"
@@ -63,5 +76,7 @@ ROUTES = (
         query=RemoveQuery,
         refuses=(404, 409),
     ),
-    Route("GET", "/v1/logs/{ref}", "read", logs, _LOGS, None, LogEntry, True, query=LogsQuery, media=(LINES,)),
+    Route(
+        "GET", "/v1/logs/{ref}", "read", logs, _LOGS, None, LogEntry, True, query=LogsAsked, media=(LINES, JSON, EVENTS)
+    ),
 )

@@ -10,6 +10,7 @@ from orchestrator.core.views import (
     ConfirmedView,
     ConfirmRequest,
     ExplainView,
+    FailureView,
     LaunchRequest,
     ModifyRequest,
     ResetRequest,
@@ -60,6 +61,10 @@ async def explain(request: web.Request, control: Control) -> web.Response:
     return answer(await control.explain(request.match_info["ref"]))
 
 
+async def errors(request: web.Request, control: Control) -> web.Response:
+    return answer_many(await control.errors(request.match_info["ref"]))
+
+
 async def confirm(request: web.Request, control: Control) -> web.Response:
     wanted = await body(request, ConfirmRequest)
     return answer(ConfirmedView(removed=tuple(await control.confirm_removal(wanted.service))))
@@ -79,5 +84,6 @@ ROUTES = (
     Route("PUT", _ONE + "/scale", "admin", scale, _SCALE, ScaleRequest, ServiceView, refuses=_NOT),
     Route("POST", _ONE + "/retry", "admin", retry, "Clear error and retry", response=ServiceView, refuses=_NOT),
     Route("GET", _ONE + "/explain", "read", explain, "Say why it is not healthy", response=ExplainView),
+    Route("GET", _ONE + "/errors", "read", errors, "List what failed", response=FailureView, many=True),
     Route("POST", _CONFIRM, "admin", confirm, "Let held removals go on", ConfirmRequest, ConfirmedView, refuses=_NOT),
 )

@@ -11,7 +11,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Generic, TypeVar
 
 import structlog
@@ -23,6 +23,7 @@ from orchestrator.core.error_views import ErrorView
 
 log = structlog.get_logger()
 Item = TypeVar("Item", bound=BaseModel)
+Taken = TypeVar("Taken")
 
 CLOSING: web.AppKey[asyncio.Event] = web.AppKey("closing", asyncio.Event)
 """Set when the daemon ends: streams end themselves."""
@@ -64,6 +65,30 @@ async def server_sent(
     )
 
 
+async def octets(
+    request: web.Request, chunks: AsyncIterator[bytes], *, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """Bytes as they come. An error after the first breaks the connection off: the answer is not whole."""
+    kind = {"Content-Type": "application/octet-stream", "Cache-Control": "no-store"}
+    response = web.StreamResponse(headers={**kind, **headers})
+    turns = _Turns(chunks, request.app[CLOSING], lambda: request.transport is None)
+    try:
+        await response.prepare(request)
+        while not turns.ended:
+            if some := await turns.next(request.app[HEARTBEAT]):
+                await response.write(some)
+        await response.write_eof()
+    except ConnectionError:
+        log.debug("client left a stream", path=request.path)
+    except Exception as error:
+        log.info("a stream broke off", path=request.path, cause=str(error))
+        if request.transport is not None:
+            request.transport.abort()
+    finally:
+        await turns.close()
+    return response
+
+
 def last_event_id(request: web.Request, form: str) -> str:
     """Where a stream that broke off is to go on; what does not have the `form` of our ids is none."""
     sent = request.headers.get("Last-Event-ID", "")
@@ -101,17 +126,17 @@ async def _pump(
     return response
 
 
-class _Turns(Generic[Item]):
+class _Turns(Generic[Taken]):
     """Takes one item after the other, each with a time limit that loses none."""
 
-    def __init__(self, items: AsyncIterator[Item], closing: asyncio.Event, left: Callable[[], bool]) -> None:
+    def __init__(self, items: AsyncIterator[Taken], closing: asyncio.Event, left: Callable[[], bool]) -> None:
         self.ended = False
         self._items = items
         self._left = left
-        self._next: asyncio.Task[Item] | None = None
+        self._next: asyncio.Task[Taken] | None = None
         self._closing = asyncio.create_task(closing.wait(), name="api stream end")
 
-    async def next(self, limit: float) -> Item | None:
+    async def next(self, limit: float) -> Taken | None:
         """The next item; None: none within `limit` seconds, or (`ended`) none will come. Raises ConnectionResetError
         when the client has left."""
         if self._next is None:
@@ -145,5 +170,5 @@ class _Turns(Generic[Item]):
         if aclose is not None:
             await aclose()
 
-    async def _take(self) -> Item:
+    async def _take(self) -> Taken:
         return await anext(self._items)

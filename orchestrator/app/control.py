@@ -10,6 +10,8 @@ from dataclasses import asdict
 
 from orchestrator import __version__
 from orchestrator.api.doctor import host_checks
+from orchestrator.app.asking import Asking
+from orchestrator.app.logs import LogPart
 from orchestrator.app.models import ModelFolders
 from orchestrator.app.modifying import Modifying
 from orchestrator.app.plans import PlanChanges
@@ -18,19 +20,30 @@ from orchestrator.core import present
 from orchestrator.core.access_views import AuditView, ConfigView, SettingView
 from orchestrator.core.audit import AuditEntry
 from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest, TryView
-from orchestrator.core.errors import Conflict, Unavailable
+from orchestrator.core.errors import Conflict, InvalidInput, Unavailable
+from orchestrator.core.log_cursor import read_places
 from orchestrator.core.pending import change_of
 from orchestrator.core.state import Routing, RoutingStatus, ServiceStatus
 from orchestrator.core.status import is_shown, is_up, routing_status, service_status
 from orchestrator.core.token_views import KeyView, TokenCheck, TokenRequest, TokenView
-from orchestrator.core.views import EventView, ExplainView, LogEntry, RoutingView, ServiceDetail, ServiceView, instant
+from orchestrator.core.views import (
+    EventView,
+    ExplainView,
+    FailureView,
+    LogEntry,
+    LogsAsked,
+    RoutingView,
+    ServiceDetail,
+    ServiceView,
+    instant,
+)
 from orchestrator.settings import shown
 
 LATEST = 20
 """Events shown with a service."""
 
 
-class DaemonControl(Rollouts, PlanChanges, Modifying, ModelFolders):
+class DaemonControl(Rollouts, PlanChanges, Modifying, Asking, ModelFolders):
     """Implements `api.control.Control`."""
 
     # --- the daemon -------------------------------------------------------------------------------------------------
@@ -144,9 +157,29 @@ class DaemonControl(Rollouts, PlanChanges, Modifying, ModelFolders):
 
     # --- logs, events, tries ----------------------------------------------------------------------------------------
 
-    async def logs(self, ref: str, *, follow: bool, tail: int | None, since: float | None) -> AsyncIterator[LogEntry]:
-        routings = self._routings_of(ref)
-        async with aclosing(self._parts.logs.merged(routings, follow=follow, tail=tail, since=since)) as lines:
+    async def errors(self, ref: str) -> Sequence[FailureView]:
+        service = self._find(ref)
+        failed = [r for r in self._facts.of(service.id) if r.failure and r.failure.at > service.cleared_at]
+        around = self._around(await self._numbers(service, failed))
+        return present.failures(service, failed, around)
+
+    async def logs(self, ref: str, asked: LogsAsked) -> AsyncIterator[LogEntry]:
+        part = LogPart(
+            tail=asked.tail,
+            since=asked.since,
+            after=read_places(asked.after) if asked.after else {},
+            before=next(iter(read_places(asked.before).values())) if asked.before else None,
+            limit=asked.limit,
+        )
+        if asked.follow and (part.before or part.limit):
+            raise InvalidInput("cannot follow a page of a log", hint="leave `before` and `limit` out, or `follow`")
+        routings, one = self._routings_of(ref), ref in self._facts.routings
+        found = (
+            self._parts.logs.follow(lambda: self._routings_of(ref), part, grows=not one)
+            if asked.follow
+            else self._parts.logs.page(routings, part)
+        )
+        async with aclosing(found) as lines:
             async for entry in lines:
                 yield entry
 

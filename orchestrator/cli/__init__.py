@@ -14,6 +14,7 @@ import typer
 from orchestrator.cli import (
     access,
     apply,
+    asking,
     backup,
     bundle,
     completion,
@@ -53,6 +54,7 @@ VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
         ("ps", services.ps),
         ("describe", services.describe),
         ("explain", services.explain),
+        ("errors", services.errors),
         ("history", revisions.history),
         ("diff", revisions.diff),
         ("logs", streams.logs),
@@ -61,6 +63,7 @@ VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
         ("config", access.config),
         ("whoami", access.whoami),
         ("wait", waiting.wait),
+        ("ask", asking.ask_service),
         ("open", opening.open_page),
     ),
     "Change": (

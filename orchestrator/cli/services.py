@@ -169,6 +169,36 @@ def _print_causes(view: ExplainView) -> None:
             print(f"  hint: {one_line(cause.hint)}")
 
 
+def errors(
+    common: Common,
+    service: ServiceName,
+    clear: Annotated[bool, typer.Option("--clear", help="Clear them and try again, as `retry` does.")] = False,
+) -> None:
+    """List what failed since it was last cleared, newest first, each with the end of its log.
+
+    Examples:
+      orchestrator errors my-model
+      orchestrator errors my-model --clear
+    """
+    if clear:
+        retry(common, service)
+        return
+    found = ask(common, lambda client: client.errors(service))
+    if common.json:
+        print_json([dump(one) for one in found])
+        return
+    for one in found:
+        code = f"{one.code}, exit code {one.exit_code}" if one.exit_code is not None else one.code
+        place = f"routing {one.routing} of revision {one.revision}" if one.routing else "the definition"
+        print(f"{when(one.at)}  {place}: {one_line(one.message)} [{code}]")
+        for line in one.log_tail:
+            print(f"    | {clean(line)}")
+        if one.hint:
+            print(f"  hint: {clean(one.hint)}")
+    if not found:
+        print("no errors", file=sys.stderr)
+
+
 def scale(
     common: Common,
     service: ServiceName,

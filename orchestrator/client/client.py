@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from orchestrator.client.trust import Trust
 from orchestrator.core.access_views import AuditView, ConfigView, WhoamiView
+from orchestrator.core.ask_views import AskRequest
 from orchestrator.core.daemon_views import CheckView, DocumentView, StatusView, TryEvent, TryRequest, TryView
 from orchestrator.core.error_views import ErrorView
 from orchestrator.core.errors import OrchestratorError, Unavailable
@@ -37,6 +39,7 @@ from orchestrator.core.views import (
     ConfirmRequest,
     EventView,
     ExplainView,
+    FailureView,
     LaunchRequest,
     LogEntry,
     ModifyRequest,
@@ -57,6 +60,19 @@ _STREAM = aiohttp.ClientTimeout(total=None, connect=5, sock_read=30)
 
 _UPLOAD = aiohttp.ClientTimeout(total=None, connect=5, sock_read=600)
 """Of one part: a slow line may take long, and so may a slow disk with the last one."""
+
+
+_ENDPOINT = aiohttp.ClientTimeout(total=None, connect=5)
+"""A model may think for as long as it likes."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointAnswer:
+    """What a service's endpoint answered; `headers` by their names in lower case, `body` as it comes."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: AsyncIterator[bytes]
 
 
 class Client:
@@ -205,11 +221,25 @@ class Client:
             found += await self._many("GET", f"/v1/applies?{some}", ProgressView)
         return tuple(found)
 
+    async def errors(self, ref: str) -> tuple[FailureView, ...]:
+        """What failed since it was last cleared (`retry`), newest first."""
+        return await self._many("GET", _path("/v1/services", ref) + "/errors", FailureView)
+
     async def logs(
-        self, ref: str, *, follow: bool = False, tail: int | None = None, since: float | None = None
+        self,
+        ref: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: float | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+        before: str | None = None,
     ) -> AsyncGenerator[LogEntry, None]:
-        """Of a service or a routing; `since` in wall seconds."""
-        query = {"follow": _flag(follow), "tail": tail, "since": since}
+        """Of a service or a routing; `since` in wall seconds. `limit` lines in all, the first `after` a line's cursor,
+        else the last ones (`before` a line's cursor)."""
+        place = {"limit": limit, "after": after, "before": before}
+        query = {"follow": _flag(follow), "tail": tail, "since": since, **place}
         async for line in self._lines("GET", _path("/v1/logs", ref), query=query):
             yield _read(LogEntry, line)
 
@@ -223,6 +253,15 @@ class Client:
         query = {"after": after, "service": service, "limit": limit, "follow": "true"}
         async for event in self._server_sent("/v1/events", EventView, query=query):
             yield event
+
+    @asynccontextmanager
+    async def ask_endpoint(self, ref: str, request: AskRequest) -> AsyncIterator[EndpointAnswer]:
+        """Ask a service's endpoint through the daemon. Its body is read inside the `with`."""
+        path = _path("/v1/services", ref) + "/ask"
+        async with self._answer("POST", path, None, request, _ENDPOINT) as response:
+            headers = json.loads(response.headers["X-Upstream-Headers"])
+            status = int(response.headers["X-Upstream-Status"])
+            yield EndpointAnswer(status, headers, response.content.iter_any())
 
     # --- tokens
 

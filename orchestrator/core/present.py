@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.core import backoff
 from orchestrator.core.catalog import Broken
+from orchestrator.core.causes import hint_of
 from orchestrator.core.events import Event
 from orchestrator.core.explain import Cause, ExplainFacts, explain
 from orchestrator.core.launching import launch_view, overrides_of
@@ -19,6 +20,7 @@ from orchestrator.core.table import is_holding
 from orchestrator.core.views import (
     CauseView,
     EventView,
+    FailureView,
     LaunchView,
     ProblemView,
     RolloutView,
@@ -99,6 +101,29 @@ def rollout_view(service: Service, rollout: Rollout, routings: Sequence[Routing]
         promoted=rollout.promoted,
         holding=is_holding(service, routings),
     )
+
+
+def failures(service: Service, routings: Sequence[Routing], around: Surroundings) -> list[FailureView]:
+    """Newest first: of `routings`, which failed, and of the definition as it is now."""
+    found = [
+        FailureView(
+            at=instant(f.at),
+            routing=r.id,
+            revision=str(around.numbers.get(r.revision, r.revision)),
+            code=f.code,
+            message=f.message,
+            hint=f.hint or hint_of(f.code),
+            exit_code=f.exit_code,
+            oom=f.oom,
+            log_tail=f.log_tail,
+        )
+        for r in routings
+        if (f := r.failure) is not None
+    ]
+    now = instant(around.now)
+    wrong = [problem_cause(p) for p in service.problems if p.severity == "error"]
+    found.sort(key=lambda one: one.at, reverse=True)
+    return [FailureView(at=now, code=c.code, message=c.message, hint=c.hint) for c in wrong] + found
 
 
 def broken_view(broken: Broken, around: Surroundings) -> ServiceView:

@@ -216,6 +216,41 @@ class LogEntry(View):
     service: str = ""
     stream: Literal["out", "err"] = "out"
     text: str
+    cursor: str = ""
+    """Its place in the log: what a reader goes on after, or before."""
+
+
+class LogsAsked(Request):
+    """Which lines of a log. Without `follow` in the order of their time."""
+
+    follow: bool = False
+    """Go on with what comes, of a service also from routings that come."""
+    tail: int | None = Field(None, ge=0)
+    """Only the last lines of each routing, this many."""
+    since: float | None = Field(None, allow_inf_nan=False, ge=0, le=1e11)
+    """Only lines from then on, in seconds since the epoch."""
+    limit: int | None = Field(None, ge=1, le=10_000)
+    """At most so many lines in all: the first after `after`, else the last. Not with `follow`."""
+    after: str = Field("", max_length=16_000)
+    """Only what follows that line (its `cursor`; of several logs the last of each, joined by commas). A stream of
+    server-sent events also takes `Last-Event-ID`."""
+    before: str = Field("", max_length=256)
+    """Only what comes before that line (its `cursor`): the page before. Not with `follow`."""
+
+
+class FailureView(View):
+    """One failure of a service, kept until it is cleared. `code` is stable."""
+
+    at: AwareDatetime
+    routing: str = ""
+    """Empty: of the service as a whole."""
+    revision: str = ""
+    code: str
+    message: str
+    hint: str = ""
+    exit_code: int | None = None
+    oom: bool = False
+    log_tail: tuple[str, ...] = ()
 
 
 class Launcher(Request):

@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import BinaryIO
 
 from orchestrator.api.auditing import LOOKING
+from orchestrator.api.control import Asked
 from orchestrator.core.access_views import AuditView, ConfigView, SettingView
+from orchestrator.core.ask_views import AskRequest
 from orchestrator.core.audit import AuditEntry
 from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest, TryView
 from orchestrator.core.errors import NotFound, Unavailable
@@ -44,9 +47,11 @@ from orchestrator.core.views import (
     CauseView,
     EventView,
     ExplainView,
+    FailureView,
     LaunchRequest,
     LaunchView,
     LogEntry,
+    LogsAsked,
     ModifyRequest,
     RoutingView,
     ServiceDetail,
@@ -126,6 +131,15 @@ PLAN = PlanView(
 )
 TARGET = TargetView(service="echo", id=ECHO.id, revision="abc", number=2, change="rolling")
 LAUNCH = LaunchView(folder="/srv/models/echo", name="echo", environ={"KEY": "x"})
+FAILURE = FailureView(
+    at=instant(1),
+    routing="r0",
+    revision="2",
+    code="exited",
+    message="it ended with 1",
+    hint="see",
+    log_tail=("boom\x1b[2J",),
+)
 TRY = TryView(id="t1", state="running", folder="/m", created_at=instant(1))
 TOKEN = TokenView(id="t1", service="echo", name="laptop", expires_at=instant(4_000_000_000))
 MODEL = ModelView(
@@ -325,12 +339,29 @@ class SmallControl:
         cause = CauseView(code="exited", message="it ended with 1", hint="see the log", log_tail=("boom\x1b[2J",))
         return ExplainView(service=self._known(ref).name, status=ServiceStatus.UNHEALTHY, causes=(cause,))
 
-    async def logs(self, ref: str, *, follow: bool, tail: int | None, since: float | None) -> AsyncIterator[LogEntry]:
-        self._note("logs", ref, follow, tail, since)
+    async def errors(self, ref: str) -> Sequence[FailureView]:
+        self._note("errors", ref)
+        self._known(ref)
+        return [FAILURE]
+
+    @asynccontextmanager
+    async def ask_endpoint(self, ref: str, request: AskRequest) -> AsyncIterator[Asked]:
+        self._note("ask_endpoint", ref, request)
+
+        async def body() -> AsyncIterator[bytes]:
+            yield b"one, "
+            yield request.data or b""
+
+        self._known(ref)
+        yield Asked(418, {"content-type": "text/plain"}, body())
+
+    async def logs(self, ref: str, asked: LogsAsked) -> AsyncIterator[LogEntry]:
+        follow = asked.follow
+        self._note("logs", ref, asked.model_dump(exclude_defaults=True))
         self._known(ref)
         try:
-            for text in self.log:
-                yield LogEntry(time=instant(1.0), routing="r1", service="echo", text=text)
+            for number, text in enumerate(self.log):
+                yield LogEntry(time=instant(1.0), routing="r1", service="echo", text=text, cursor=f"r1@1+{number}")
             if self.log_raises is not None:
                 raise self.log_raises
             if follow:

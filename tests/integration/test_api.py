@@ -17,6 +17,7 @@ from small_control import (
     CONFIG,
     DEFINITION,
     ECHO,
+    FAILURE,
     FILES,
     JUDGED,
     MODEL,
@@ -37,6 +38,7 @@ from orchestrator.api.routes import Route
 from orchestrator.client import Client
 from orchestrator.core.access import Caller
 from orchestrator.core.access_views import WhoamiView
+from orchestrator.core.ask_views import AskRequest
 from orchestrator.core.daemon_views import TryRequest
 from orchestrator.core.errors import (
     Conflict,
@@ -153,6 +155,7 @@ CALLS: list[tuple[Callable[[Client], Awaitable[object]], tuple[object, ...] | No
         ("modify", "echo", {"count": 2, "image": None, "edit": True}),
         ECHO,
     ),
+    (lambda c: c.errors("echo"), ("errors", "echo"), (FAILURE,)),
     (lambda c: c.reset("echo"), ("reset", "echo", None), ECHO),
     (lambda c: c.reset("echo", ["public"]), ("reset", "echo", ("public",)), ECHO),
     (lambda c: c.remove_routing("r1", replaced=True), ("remove_routing", "r1", True), ECHO),
@@ -412,7 +415,68 @@ async def test_a_port_that_is_taken_is_a_conflict(runner: web.AppRunner, control
 async def test_logs_come_line_by_line(client: Client, control: SmallControl) -> None:
     lines = [entry.text async for entry in client.logs("echo", tail=5, since=1.5)]
     assert lines == ["first", "second \N{SNOWMAN}"]
-    assert control.asked == [("logs", "echo", False, 5, 1.5)]
+    assert control.asked == [("logs", "echo", {"tail": 5, "since": 1.5})]
+
+
+async def test_a_log_is_read_in_pages_and_followed_from_where_one_was(
+    client: Client, raw: aiohttp.ClientSession, control: SmallControl
+) -> None:
+    _ = [entry async for entry in client.logs("echo", limit=2, before="r1@5+0")]
+    assert control.asked == [("logs", "echo", {"limit": 2, "before": "r1@5+0"})]
+    headers = BEARER | {"Accept": "text/event-stream", "Last-Event-ID": "r0@3+1,r1@0+9"}
+    async with raw.get("/v1/logs/echo?follow=true", headers=headers) as answer:
+        assert answer.content_type == "text/event-stream"
+        told = [await answer.content.readline() for _ in range(4)]
+        assert told[::3] == [b"id: r0@3+1,r1@1+0\n", b"id: r0@3+1,r1@1+1\n"]
+    assert control.asked[1] == ("logs", "echo", {"follow": True, "after": "r0@3+1,r1@0+9"})
+    async with raw.get("/v1/logs/echo", headers=BEARER | {"Accept": "application/json"}) as answer:
+        assert [entry["cursor"] for entry in await answer.json()] == ["r1@1+0", "r1@1+1"]
+    headers = BEARER | {"Accept": "text/event-stream", "Last-Event-ID": "r1"}
+    async with raw.get("/v1/logs/echo", headers=headers) as answer:
+        assert answer.status == 200, "an id that is not ours is none"
+
+
+async def test_an_endpoint_is_asked_through_the_daemon(
+    client: Client, raw: aiohttp.ClientSession, control: SmallControl
+) -> None:
+    request = AskRequest(method="POST", path="/v1?x=%2F", headers={"X-A": "b", "Host": "evil"}, body="two")
+    async with client.ask_endpoint("echo", request) as answer:
+        assert (answer.status, answer.headers) == (418, {"content-type": "text/plain"})
+        assert b"".join([some async for some in answer.body]) == b"one, two"
+    assert control.asked == [("ask_endpoint", "echo", request)]
+    assert request.sent == {"X-A": "b"}
+    async with raw.post("/v1/services/echo/ask", data=b"{}", headers=BEARER) as reply:
+        assert (reply.status, reply.content_type) == (200, "application/octet-stream")
+        assert reply.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"path": "http://evil.example/"},
+        {"path": "//../x"},
+        {"path": "/../other"},
+        {"path": "/a/%2e%2E/b"},
+        {"path": "/a/%252e%252e/b"},
+        {"path": "/a\\..\\b"},
+        {"path": "/a b"},
+        {"path": "/a#b"},
+        {"path": "/a\r\nX: y"},
+        {"path": "no-slash"},
+        {"headers": {"X": "a\r\nY: b"}},
+        {"headers": {"X Y": "a"}},
+        {"headers": {"": "a"}},
+        {"method": "CONNECT"},
+        {"body": "a", "body_base64": "YQ=="},
+        {"body_base64": "%"},
+    ],
+)
+async def test_an_endpoint_is_not_asked_for_anything_else(
+    sent: dict[str, object], raw: aiohttp.ClientSession, control: SmallControl
+) -> None:
+    async with raw.post("/v1/services/echo/ask", json=sent, headers=BEARER) as answer:
+        assert answer.status == 400, await answer.text()
+    assert control.asked == []
 
 
 async def test_ten_thousand_long_lines_arrive_whole(client: Client, control: SmallControl) -> None:

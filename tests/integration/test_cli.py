@@ -23,6 +23,7 @@ from small_control import ADMIN, ECHO, PLAN, Cli, SmallControl
 
 from orchestrator.api.doctor import host_checks
 from orchestrator.cli import rollouts
+from orchestrator.core.ask_views import AskRequest
 from orchestrator.core.daemon_views import TryRequest
 from orchestrator.core.errors import InvalidInput, RuntimeFailure, Unavailable
 from orchestrator.core.plan_views import ApplyRequest, PlanRequest, ProgressState
@@ -121,6 +122,10 @@ def test_after_the_verb_wins(cli: Cli) -> None:
     [
         (("ls",), 0),
         (("modify", "echo"), 2),
+        (("ask", "echo", "/../x"), 2),
+        (("ask", "echo", "/", "-H", "nothing"), 2),
+        (("ask", "echo", "/", "-d", "@nothing"), 2),
+        (("ask", "echo", "/"), 1),
         (("modify", "echo", "--unset", "nothing.X"), 2),
         (("modify", "echo", "--cluster-mode", "both"), 2),
         (("modify", "nobody", "--count", "1"), 1),
@@ -193,6 +198,8 @@ def test_an_expected_error_is_two_lines_and_no_traceback(
         ("modify echo --unset image --mem 1g --edit", ("modify", "echo", {"image": None, "mem": "1g", "edit": True})),
         ("reset echo public count", ("reset", "echo", ("public", "count"))),
         ("reset echo", ("reset", "echo", None)),
+        ("errors echo", ("errors", "echo")),
+        ("errors echo --clear", ("retry", "echo")),
         ("rm-routing r1 --replace", ("remove_routing", "r1", True)),
         ("apply echo --no-wait --yes", ("apply", ApplyRequest(path="echo", yes=True))),
         ("history ECHO", ("revisions", "ECHO")),
@@ -401,6 +408,18 @@ def test_times_of_a_token_are_told_as_people_read_them(cli: Cli) -> None:
     out = cli("token", "inspect", "good")[1]
     assert re.search(r"^exp: +5 \(19\d\d-\d\d-\d\d ", out, re.MULTILINE)
     assert re.search(r"^iat: +1e\+300$", out, re.MULTILINE)
+
+
+def test_an_answer_is_shown_as_it_came(cli: Cli, control: SmallControl, tmp_path: Path) -> None:
+    (tmp_path / "body").write_bytes(b'{"a": "\xc3\xa4"}')
+    code, out, err = cli("ask", "echo", "/v1?x=1", "-d", f"@{tmp_path}/body", "-H", "X-A: b", "-i")
+    assert (code, out) == (1, '418\ncontent-type: text/plain\n\none, {"a": "\N{LATIN SMALL LETTER A WITH DIAERESIS}"}')
+    assert err == "error: echo answered 418\n"
+    _, _, request = control.asked[0]
+    assert isinstance(request, AskRequest)
+    assert (request.method, request.path) == ("POST", "/v1?x=1")
+    assert request.sent == {"X-A": "b", "Content-Type": "application/json"}
+    assert json.loads(cli("ask", "echo", "-o", "json")[1])["body"] == "one, "
 
 
 def test_nothing_in_a_log_tail_steers_the_terminal(cli: Cli) -> None:
