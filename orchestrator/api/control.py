@@ -14,6 +14,7 @@ from orchestrator.core.access_views import AuditView, ConfigView
 from orchestrator.core.ask_views import AskRequest
 from orchestrator.core.audit import AuditEntry
 from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest, TryView
+from orchestrator.core.inside_views import CopiedView
 from orchestrator.core.model_views import (
     DefinitionRequest,
     DefinitionView,
@@ -24,6 +25,7 @@ from orchestrator.core.model_views import (
     ValidateView,
 )
 from orchestrator.core.plan_views import ApplyRequest, ApplyView, PlanRequest, PlanView, ProgressView
+from orchestrator.core.ports import Execution, Invocation
 from orchestrator.core.revision_views import RevisionDetail, RevisionView
 from orchestrator.core.token_views import KeyView, TokenCheck, TokenRequest, TokenView
 from orchestrator.core.views import (
@@ -114,6 +116,16 @@ class Control(Protocol):
 
     async def set_ratio(self, routing_id: str, ratio: float) -> RoutingView:
         """`ratio`: 0 to 1000, against the other routings of its service."""
+
+    async def execute(self, routing_id: str, invocation: Invocation) -> Execution:
+        """Run a command in a routing that runs. Whoever asked closes it."""
+
+    def archive(self, routing_id: str, path: str) -> AsyncIterator[bytes]:
+        """Files of a routing as a tar."""
+
+    async def unpack(
+        self, routing_id: str, path: str, archive: AsyncIterator[bytes], *, folder: bool
+    ) -> CopiedView: ...
 
     async def plan(self, request: PlanRequest) -> PlanView:
         """What would change and how; nothing does."""

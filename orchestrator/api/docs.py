@@ -22,6 +22,13 @@ TABLE: web.AppKey[tuple[Route, ...]] = web.AppKey("table", tuple)
 """All routes of the application."""
 
 _HTML = "text/html"
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "b3JjaGVzdHJhdG9yLWtleQ==",
+}
+"""What makes a request one for a WebSocket; the key is no secret, and any."""
 _ALONE = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
@@ -74,6 +81,8 @@ def curl(made: Json, method: str, path: str, operation: Json) -> str:
         words += [f"-H 'Content-Type: {JSON}'", "-d", shlex.quote(sent)]
     elif taken:
         words += [f"-H 'Content-Type: {next(iter(taken))}'", "--data-binary", "x"]
+    if "101" in operation["responses"]:
+        words += [f"-H '{name}: {value}'" for name, value in UPGRADE.items()]
     asked = [f"{one['name']}={one['schema'].get('minimum', 0) + 1}" for one in operation["parameters"] if _must(one)]
     query = f"?{'&'.join(asked)}" if asked else ""
     return " ".join([*words, f'"$ORCHESTRATOR_URL{path}{query}"'])

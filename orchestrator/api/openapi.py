@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pydantic_core import core_schema
 
 from orchestrator import __version__
-from orchestrator.api.routes import JSON, OCTETS, Route
+from orchestrator.api.routes import JSON, OCTETS, TAR, WEBSOCKET, Route
 from orchestrator.core.error_views import ErrorView
 
 Json: TypeAlias = dict[str, Any]
@@ -148,14 +148,14 @@ def _parameter(where: str, name: str, required: bool, schema: Json, said: str) -
 
 def _success(route: Route, refs: Refs) -> Json:
     answer: Json = {"description": "Done." if route.status == 204 else route.summary + "."}
-    if route.status != 204:
+    if route.status != 204 and WEBSOCKET not in route.media:
         answer["content"] = {media: _content(media, route, refs) for media in route.media}
     return answer
 
 
 def _content(media: str, route: Route, refs: Refs) -> Json:
     """OpenAPI 3.1 has no schema for a stream: what each of its items is, `x-item-schema` says."""
-    if media == OCTETS:
+    if media in (OCTETS, TAR):
         return _BYTES
     if route.response is None:
         return {"schema": {"type": "string"}}

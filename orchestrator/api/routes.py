@@ -20,6 +20,8 @@ JSON, LINES, EVENTS = "application/json", "application/x-ndjson", "text/event-st
 """An answer at once; lines of JSON, and server-sent events, as they come."""
 OCTETS = "application/octet-stream"
 """A file's bytes."""
+TAR, WEBSOCKET = "application/x-tar", "websocket"
+"""An archive of files; no body at all, but messages both ways."""
 
 Handler = Callable[[web.Request, Control], Awaitable[web.StreamResponse]]
 Body = TypeVar("Body", bound=BaseModel)

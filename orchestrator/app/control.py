@@ -11,11 +11,11 @@ from dataclasses import asdict
 from orchestrator import __version__
 from orchestrator.api.doctor import host_checks
 from orchestrator.app.asking import Asking
+from orchestrator.app.inside import Inside
 from orchestrator.app.logs import LogPart
 from orchestrator.app.models import ModelFolders
 from orchestrator.app.modifying import Modifying
 from orchestrator.app.plans import PlanChanges
-from orchestrator.app.rollouts import Rollouts
 from orchestrator.core import present
 from orchestrator.core.access_views import AuditView, ConfigView, SettingView
 from orchestrator.core.audit import AuditEntry
@@ -43,7 +43,7 @@ LATEST = 20
 """Events shown with a service."""
 
 
-class DaemonControl(Rollouts, PlanChanges, Modifying, Asking, ModelFolders):
+class DaemonControl(Inside, PlanChanges, Modifying, Asking, ModelFolders):
     """Implements `api.control.Control`."""
 
     # --- the daemon -------------------------------------------------------------------------------------------------

@@ -19,7 +19,9 @@ from orchestrator.cli import (
     bundle,
     completion,
     contexts,
+    copying,
     daemon,
+    executing,
     man,
     models,
     opening,
@@ -62,6 +64,8 @@ VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
         ("audit", access.audit),
         ("config", access.config),
         ("whoami", access.whoami),
+        ("exec", executing.execute),
+        ("cp", copying.cp),
         ("wait", waiting.wait),
         ("ask", asking.ask_service),
         ("open", opening.open_page),
@@ -153,7 +157,8 @@ def build_app() -> typer.Typer:
     app.callback()(with_common(_root))
     for panel, verbs in VERBS.items():
         for name, function in verbs:
-            app.command(name, rich_help_panel=panel)(with_common(function))
+            kind = getattr(function, "command_class", None)
+            app.command(name, cls=kind, rich_help_panel=panel)(with_common(function))
     for group, panel, said, verbs in (
         ("token", "Change", _tokens, TOKEN_VERBS),
         ("models", "Change", models.models, MODEL_VERBS),

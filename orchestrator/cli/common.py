@@ -23,6 +23,8 @@ Value = TypeVar("Value")
 Body = TypeVar("Body", bound="BaseModel")
 
 OK, ERROR, INVALID, FAILED, TIMEOUT, NOT_AUTHORISED, INTERRUPTED = 0, 1, 2, 4, 5, 7, 130
+CANNOT_EXECUTE, NO_COMMAND = 126, 127
+"""Of `exec` only, which ends as its command does."""
 
 
 class Output(StrEnum):
@@ -46,6 +48,12 @@ class Common:
         return self.output is Output.JSON
 
 
+def _contexts(ctx: typer.Context, incomplete: str) -> list[str]:
+    from orchestrator.cli.completion import context_names
+
+    return context_names(ctx, incomplete)
+
+
 OPTIONS: dict[str, Any] = {
     "config": Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Configuration file of the daemon.")
@@ -53,7 +61,13 @@ OPTIONS: dict[str, Any] = {
     "url": Annotated[str | None, typer.Option("--url", help="Address of the daemon's API.")],
     "token": Annotated[str | None, typer.Option("--token", help="Token of the API; default: state_dir/admin.token.")],
     "context": Annotated[
-        str | None, typer.Option("--context", metavar="NAME", help="Daemon by its name; see: orchestrator context.")
+        str | None,
+        typer.Option(
+            "--context",
+            metavar="NAME",
+            help="Daemon by its name; see: orchestrator context.",
+            autocompletion=_contexts,
+        ),
     ],
     "ca": Annotated[
         str | None, typer.Option("--ca", metavar="FILE", help="Certificates that an https address is checked by.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,13 +13,9 @@ import typer
 from orchestrator.cli.common import OPTIONS, Common, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable
 
     from orchestrator.client import Client
-    from orchestrator.core.model_views import ModelView
-    from orchestrator.core.views import ServiceView
-
-    Named = ServiceView | ModelView
 
 VARIABLE = "_ORCHESTRATOR_COMPLETE"
 PATIENCE = 0.5
@@ -45,27 +43,81 @@ def completion(shell: Annotated[Shell, typer.Argument(metavar="bash|zsh|fish", h
 
 def service_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Those that begin with `incomplete`; none where the daemon does not say in time. Never an error."""
-    return _names(ctx, incomplete, lambda client: client.services())
+    return _known(ctx, incomplete, _services)
+
+
+def targets(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Services and routings."""
+    return _known(ctx, incomplete, _services, _routings)
 
 
 def model_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """As `service_names`, of model folders."""
-    return _names(ctx, incomplete, lambda client: client.models())
+    """Model folders."""
+    return _known(ctx, incomplete, _models)
 
 
-def _names(ctx: typer.Context, incomplete: str, question: Callable[[Client], Awaitable[Sequence[Named]]]) -> list[str]:
-    import asyncio
+def routing_ids(ctx: typer.Context, incomplete: str) -> list[str]:
+    return _known(ctx, incomplete, _routings)
 
-    async def asked() -> Sequence[Named]:
-        made = connect(_common(ctx))  # imports much: not the daemon's time
-        async with asyncio.timeout(PATIENCE), made as client:
-            return await question(client)
+
+def token_ids(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Of those that can still be revoked."""
+    return _known(ctx, incomplete, _tokens)
+
+
+def key_ids(ctx: typer.Context, incomplete: str) -> list[str]:
+    return _known(ctx, incomplete, _keys)
+
+
+def context_names(ctx: typer.Context, incomplete: str) -> list[str]:  # noqa: ARG001
+    from orchestrator.client.contexts import contexts_file, read_contexts
 
     try:
-        found = asyncio.run(asked())
+        known = read_contexts(contexts_file(os.environ)).known
+    except Exception:  # as below
+        return []
+    return sorted(name for name in known if name.startswith(incomplete))
+
+
+def copied(ctx: typer.Context, incomplete: str) -> list[str]:
+    """`SERVICE:` of either side of a copy, and files here."""
+    here = [one for one in Path().glob(f"{glob.escape(incomplete)}*") if "*" not in str(one)]
+    names = [f"{name}:" for name in targets(ctx, incomplete)] if incomplete and "/" not in incomplete else []
+    return sorted(f"{one}/" if one.is_dir() else str(one) for one in here) + names
+
+
+def _known(ctx: typer.Context, incomplete: str, *asked: Callable[[Client], Awaitable[Iterable[str]]]) -> list[str]:
+    import asyncio
+
+    async def all_known(connection: Client) -> set[str]:
+        async with asyncio.timeout(PATIENCE), connection as client:
+            return {name for ask in asked for name in await ask(client)}
+
+    try:
+        found = asyncio.run(all_known(connect(_common(ctx))))
     except Exception:  # a shell shows whatever is said here in the middle of the line that is typed
         return []
-    return sorted({one.name for one in found if one.name.lower().startswith(incomplete.lower())})
+    return sorted(name for name in found if name.lower().startswith(incomplete.lower()))
+
+
+async def _services(client: Client) -> Iterable[str]:
+    return [one.name for one in await client.services()]
+
+
+async def _models(client: Client) -> Iterable[str]:
+    return [one.name for one in await client.models()]
+
+
+async def _routings(client: Client) -> Iterable[str]:
+    return [one.id for one in await client.routings()]
+
+
+async def _tokens(client: Client) -> Iterable[str]:
+    return [one.id for one in await client.tokens() if one.revoked_at is None]
+
+
+async def _keys(client: Client) -> Iterable[str]:
+    return [one.kid for one in await client.keys()]
 
 
 def _common(ctx: Any) -> Common:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.common import Common
+from orchestrator.cli.completion import context_names
 from orchestrator.cli.output import Column, print_json, print_table
 from orchestrator.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from orchestrator.client.contexts import Context, Contexts
 
-ContextName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the context.")]
+ContextName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the context.", autocompletion=context_names)]
 
 CONTEXTS = (
     Column("NAME", lambda row: row["name"]),
@@ -76,7 +77,9 @@ def _token(source: str) -> str:
 
 def use(
     common: Common,
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the context.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Name of the context.", autocompletion=context_names)
+    ] = None,
     none: Annotated[bool, typer.Option("--none", help="None: the daemon of this host again.")] = False,
 ) -> None:
     """Use a context from now on, where no option or variable says otherwise.

@@ -10,6 +10,7 @@ import typer
 
 from orchestrator.cli.apply import LOOK
 from orchestrator.cli.common import FAILED, Common, ask
+from orchestrator.cli.completion import routing_ids
 from orchestrator.cli.output import dump, print_error, print_json, print_table
 from orchestrator.cli.services import ROUTINGS, ServiceName, changed
 from orchestrator.core.errors import OrchestratorError, Unavailable
@@ -75,7 +76,10 @@ def abort(common: Common, service: ServiceName) -> None:
 
 def ratio(
     common: Common,
-    routing: Annotated[str, typer.Argument(metavar="ROUTING", help="Id of a routing, as `ps` shows it.")],
+    routing: Annotated[
+        str,
+        typer.Argument(metavar="ROUTING", help="Id of a routing, as `ps` shows it.", autocompletion=routing_ids),
+    ],
     value: Annotated[float, typer.Argument(metavar="VALUE", min=0, max=1000, help="Its share; 1 is the default.")],
 ) -> None:
     """Give one routing more or fewer of the requests than the others of its service: 2 twice as many, 0 none.

@@ -256,7 +256,8 @@ def rm(
 def confirm_removal(
     common: Common,
     service: Annotated[
-        str | None, typer.Argument(metavar="SERVICE", help="Default: all whose removal is held.")
+        str | None,
+        typer.Argument(metavar="SERVICE", help="Default: all whose removal is held.", autocompletion=service_names),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.common import Common, ask, each
-from orchestrator.cli.completion import service_names
+from orchestrator.cli.completion import service_names, targets
 from orchestrator.cli.output import dump, one_line, tamed, when
 from orchestrator.core.errors import InvalidInput, NotFound
 
@@ -28,7 +28,7 @@ def logs(
         typer.Argument(
             metavar="SERVICE|ROUTING",
             help="Name or id of a service, or id of a routing.",
-            autocompletion=service_names,
+            autocompletion=targets,
         ),
     ],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
@@ -66,7 +66,9 @@ async def _several(client: Client, ref: str) -> bool:
 def events(
     common: Common,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as events come.")] = False,
-    service: Annotated[str | None, typer.Option(metavar="SERVICE", help="Of this one only.")] = None,
+    service: Annotated[
+        str | None, typer.Option(metavar="SERVICE", help="Of this one only.", autocompletion=service_names)
+    ] = None,
     tail: Annotated[int, typer.Option(min=0, max=10000, metavar="N", help="The latest N events.")] = 50,
 ) -> None:
     """Show what happened and why.

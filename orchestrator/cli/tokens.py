@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from orchestrator.cli.common import Common, ask, requested
+from orchestrator.cli.completion import key_ids, service_names, token_ids
 from orchestrator.cli.output import Column, dump, one_line, paint, print_facts, print_json, print_table, when
 
 TOKENS = (
@@ -30,7 +31,9 @@ KEYS = (
 
 def create(
     common: Common,
-    service: Annotated[str, typer.Argument(metavar="SERVICE", help="Name of a service, or * for all.")],
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="Name of a service, or * for all.", autocompletion=service_names)
+    ],
     name: Annotated[str, typer.Option(help="What it is for.")] = "",
     expires: Annotated[
         str | None, typer.Option(help="3600s, 15m, 2h, 3d, 1w, 2mo, 1yr or a date; default 30d.")
@@ -61,7 +64,9 @@ def create(
 
 def ls(
     common: Common,
-    service: Annotated[str | None, typer.Argument(metavar="SERVICE", help="Of this one only.")] = None,
+    service: Annotated[
+        str | None, typer.Argument(metavar="SERVICE", help="Of this one only.", autocompletion=service_names)
+    ] = None,
 ) -> None:
     """List tokens, never their text."""
     tokens = ask(common, lambda client: client.tokens(service))
@@ -73,7 +78,9 @@ def ls(
 
 def revoke(
     common: Common,
-    token_id: Annotated[str, typer.Argument(metavar="ID", help="See: orchestrator token ls.")],
+    token_id: Annotated[
+        str, typer.Argument(metavar="ID", help="See: orchestrator token ls.", autocompletion=token_ids)
+    ],
     now: Annotated[bool, typer.Option("--now", help="Also end requests that run with it.")] = False,
 ) -> None:
     """Revoke a token: new requests are refused at once."""
@@ -117,7 +124,8 @@ def rotate_key(common: Common) -> None:
 
 
 def drop_key(
-    common: Common, kid: Annotated[str, typer.Argument(metavar="KID", help="See: orchestrator token keys.")]
+    common: Common,
+    kid: Annotated[str, typer.Argument(metavar="KID", help="See: orchestrator token keys.", autocompletion=key_ids)],
 ) -> None:
     """Drop a signing key: all tokens that it signed are refused from now on."""
     key = ask(common, lambda client: client.drop_key(kid))

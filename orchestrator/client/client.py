@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,12 +14,14 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from orchestrator.client.inside import RemoteExecution
 from orchestrator.client.trust import Trust
 from orchestrator.core.access_views import AuditView, ConfigView, WhoamiView
 from orchestrator.core.ask_views import AskRequest
 from orchestrator.core.daemon_views import CheckView, DocumentView, StatusView, TryEvent, TryRequest, TryView
 from orchestrator.core.error_views import ErrorView
 from orchestrator.core.errors import OrchestratorError, Unavailable
+from orchestrator.core.inside_views import SHELL, CopiedView
 from orchestrator.core.model_views import (
     DefinitionRequest,
     DefinitionView,
@@ -56,10 +58,13 @@ Value = TypeVar("Value")
 
 _STREAM = aiohttp.ClientTimeout(total=None, connect=5, sock_read=30)
 """Heartbeats come every 2 s: a silence of 30 s is a dead connection."""
+_ARCHIVE = aiohttp.ClientTimeout(total=None, connect=5)
+"""An answer comes once all was sent."""
 
 
 _UPLOAD = aiohttp.ClientTimeout(total=None, connect=5, sock_read=600)
 """Of one part: a slow line may take long, and so may a slow disk with the last one."""
+_TAR = {"Content-Type": "application/x-tar"}
 
 
 _ENDPOINT = aiohttp.ClientTimeout(total=None, connect=5)
@@ -263,6 +268,43 @@ class Client:
             status = int(response.headers["X-Upstream-Status"])
             yield EndpointAnswer(status, headers, response.content.iter_any())
 
+    # --- inside a routing
+
+    async def execute(
+        self,
+        routing_id: str,
+        command: Sequence[str] = SHELL,
+        *,
+        tty: bool = False,
+        stdin: bool = False,
+        user: str = "",
+        folder: str = "",
+        environ: Mapping[str, str] | None = None,
+        size: tuple[int, int] = (80, 24),
+    ) -> RemoteExecution:
+        """A command in a routing; whoever got it closes it."""
+        query: list[tuple[str, str]] = [("cmd", word) for word in command]
+        query += [("env", f"{key}={value}") for key, value in (environ or {}).items()]
+        query += [("columns", str(size[0])), ("rows", str(size[1]))]
+        given = {"tty": _flag(tty), "stdin": _flag(stdin), "user": user, "folder": folder}
+        query += [(name, value) for name, value in given.items() if value]
+        return RemoteExecution(await self._socket(_path("/v1/routings", routing_id) + "/exec", query))
+
+    async def archive(self, routing_id: str, path: str = ".") -> AsyncGenerator[bytes, None]:
+        """A tar of the file or folder at `path`, as the routing sees it. Raises `Unavailable` where it is cut off."""
+        where = _path("/v1/routings", routing_id) + "/files"
+        async with self._answer("GET", where, {"path": path}, None, _STREAM) as response:
+            async for data in response.content.iter_any():
+                yield data
+
+    async def unpack(
+        self, routing_id: str, archive: AsyncIterable[bytes], path: str = ".", *, into: bool = False
+    ) -> CopiedView:
+        """A tar into the folder `path`; where `path` is none (and not `into`), its one root becomes `path`."""
+        where, query = _path("/v1/routings", routing_id) + "/files", {"path": path, "into": _flag(into)}
+        async with self._answer("PUT", where, query, None, _ARCHIVE, headers=_TAR, data=archive) as response:
+            return _read(CopiedView, await response.read())
+
     # --- tokens
 
     async def token_create(self, request: TokenRequest) -> TokenView:
@@ -446,7 +488,7 @@ class Client:
         timeout: aiohttp.ClientTimeout,
         *,
         headers: Mapping[str, str] | None = None,
-        data: bytes | None = None,
+        data: bytes | AsyncIterable[bytes] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._session is None:
             raise RuntimeError("a Client is used inside `async with`")
@@ -458,7 +500,7 @@ class Client:
             sent["data"] = body.model_dump_json(exclude_unset=only_given, exclude_defaults=not only_given)
             sent["headers"]["Content-Type"] = "application/json"
         elif data is not None:
-            sent["data"] = io.BytesIO(data)
+            sent["data"] = io.BytesIO(data) if isinstance(data, bytes) else data
         try:
             async with self._session.request(
                 method, self.url + path, timeout=timeout, allow_redirects=False, **sent
@@ -466,28 +508,52 @@ class Client:
                 if response.status >= 300:
                     raise await _problem(response)
                 yield response
-        except TimeoutError:
-            raise Unavailable(f"cannot reach the daemon at {self.url}: no answer in time", code="timeout") from None
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise Unavailable(
+        except (TimeoutError, aiohttp.ClientError, ConnectionError, ValueError) as error:
+            raise self._unreached(error) from None
+
+    async def _socket(self, path: str, query: Sequence[tuple[str, str]]) -> aiohttp.ClientWebSocketResponse:
+        if self._session is None:
+            raise RuntimeError("a Client is used inside `async with`")
+        try:
+            return await self._session.ws_connect(self.url + path, params=query, heartbeat=15.0, max_msg_size=1 << 22)
+        except aiohttp.WSServerHandshakeError as error:
+            raise await self._refusal(path, query, error) from None
+        except (TimeoutError, aiohttp.ClientError, ConnectionError, ValueError) as error:
+            raise self._unreached(error) from None
+
+    async def _refusal(
+        self, path: str, query: Sequence[tuple[str, str]], error: aiohttp.WSServerHandshakeError
+    ) -> OrchestratorError:
+        """A refused handshake does not show the answer's body: asked as no WebSocket, the same is refused by the same
+        words, and nothing is run."""
+        assert self._session is not None
+        async with self._session.get(self.url + path, params=query) as response:
+            if response.status >= 300:
+                return await _problem(response)
+        return Unavailable(f"cannot open a connection to the daemon: it answered {error.status}")
+
+    def _unreached(self, error: Exception) -> Unavailable:
+        if isinstance(error, TimeoutError):
+            return Unavailable(f"cannot reach the daemon at {self.url}: no answer in time", code="timeout")
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return Unavailable(
                 f"cannot trust the daemon at {self.url}: {_mistrust(error)}",
                 hint="--ca FILE or ORCHESTRATOR_CA names its certificate, or that of the authority that signed it",
                 code="not_trusted",
-            ) from None
-        except aiohttp.ClientSSLError:
+            )
+        if isinstance(error, aiohttp.ClientSSLError):
             hint = "does it listen without TLS? then its address begins with http://"
-            raise Unavailable(f"cannot talk to the daemon at {self.url}: it speaks no TLS", hint=hint) from None
-        except aiohttp.ServerDisconnectedError:
+            return Unavailable(f"cannot talk to the daemon at {self.url}: it speaks no TLS", hint=hint)
+        if isinstance(error, aiohttp.ServerDisconnectedError):
             hint = "does it listen with TLS? then its address begins with https://" if _plain(self.url) else ""
-            raise Unavailable(f"cannot talk to the daemon at {self.url}: it hung up", hint=hint) from None
-        except aiohttp.ClientConnectorError as error:
-            raise Unavailable(
+            return Unavailable(f"cannot talk to the daemon at {self.url}: it hung up", hint=hint)
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return Unavailable(
                 f"cannot reach the daemon at {self.url}: {_reason(error.os_error)}",
                 hint="is it running? start it with: orchestrator serve",
                 code="no_daemon",
-            ) from None
-        except (aiohttp.ClientError, ConnectionError, ValueError) as error:
-            raise Unavailable(f"cannot talk to the daemon at {self.url}: {error}") from None
+            )
+        return Unavailable(f"cannot talk to the daemon at {self.url}: {error}")
 
 
 def _path(prefix: str, ref: str) -> str:

@@ -10,9 +10,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 from orchestrator.core.access import Access
 from orchestrator.core.hiding import hidden, hidden_text
+from orchestrator.core.masking import MASK
 
 LONGEST = 200
 """Characters of one text; of a longer one its beginning and its digest are kept."""
@@ -53,7 +55,15 @@ def kept(value: object) -> Any:
 
 
 def kept_path(path: str) -> str:
-    return hidden_text(path, ())[:512]
+    """With its query as it was meant: what is escaped would hide from what hides secrets."""
+    path, mark, query = path.partition("?")
+    asked = "&".join(f"{name}={_asked(name, value)}" for name, value in parse_qsl(query, keep_blank_values=True))
+    return hidden_text(path + mark + asked, ())[:512]
+
+
+def _asked(name: str, value: str) -> str:
+    """A command's variables are kept by their names alone."""
+    return f"{value.partition('=')[0]}={MASK}" if name == "env" else value
 
 
 def difference(

@@ -113,6 +113,51 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Invocation:
+    """A command that somebody wants to run beside what a routing runs. `user`, `folder` empty: the routing's own.
+    `size`: columns and rows of its terminal, if it has one (`tty`). Without `stdin` its input is empty."""
+
+    argv: tuple[str, ...]
+    tty: bool = False
+    stdin: bool = False
+    user: str = ""
+    folder: str = ""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    size: tuple[int, int] = (80, 24)
+
+
+Chunk = tuple[Literal["out", "err"], bytes]
+
+
+class Execution(Protocol):
+    """A command that runs beside what a routing runs. Whoever got it closes it."""
+
+    def output(self) -> AsyncIterator[Chunk]:
+        """What it writes, as it comes, until it has ended; read once. With a terminal all of it is `out`. What it left
+        in the background is not waited for."""
+
+    async def write(self, data: bytes) -> None:
+        """Its input; empty: the end of it. Waits while it does not read. What nobody reads any more is dropped."""
+
+    async def resize(self, columns: int, rows: int) -> None:
+        """The size of its terminal; without one, nothing happens."""
+
+    async def wait(self) -> int:
+        """Its exit code, once the output has ended; 128 + n where signal n ended it."""
+
+    async def close(self) -> None:
+        """End it, with all that it started, if it still runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """What came out of an archive: how many files and links, and the bytes of the files."""
+
+    files: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeInfo:
     """`capacity`: slots of the host; `detail`: what `doctor` shows (version, storage driver, live restore …)."""
 
@@ -175,6 +220,18 @@ class Runtime(Protocol):
         self, unit_id: str, *, follow: bool = False, tail: int | None = None, since: float | None = None
     ) -> AsyncIterator[LogLine]:
         """Lines in order, text decoded with replacement, a line at most 16 KiB; `since` in wall seconds."""
+
+    async def execute(self, unit_id: str, invocation: Invocation) -> Execution:
+        """Run a command in the environment of a unit that runs. Raises `RuntimeFailure` (not_running,
+        command_not_found, permission, no_user, unsupported …), some of it only from `output`."""
+
+    def archive(self, unit_id: str, path: str) -> AsyncIterator[bytes]:
+        """The file or folder at `path` (relative: to /home/work) as a tar of one root. The unit need not run. Raises
+        `RuntimeFailure` (not_found, outside_sandbox, permission …)."""
+
+    async def unpack(self, unit_id: str, path: str, archive: AsyncIterator[bytes], *, folder: bool) -> Unpacked:
+        """A tar into the folder `path`; where `path` is none (and not `folder`), its one root becomes `path`. Owned by
+        the unit's user; nothing gets outside. Raises as `archive` does, `InvalidInput` for what is no sound tar."""
 
     async def owns_listener(self, unit_id: str, port: int) -> bool:
         """Whether what listens on `port` at the unit's address is the unit's own. Always true where units have

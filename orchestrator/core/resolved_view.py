@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from orchestrator.cli.output import size_text
 from orchestrator.core.definition import Action, HealthCheck
 from orchestrator.core.paths import argv_to_host, host_paths
 from orchestrator.core.spec import RoutingSpec, ServiceSpec
@@ -66,7 +67,7 @@ def _places(routing: RoutingSpec) -> Iterator[tuple[str, str]]:
 def _amounts(service: ServiceSpec) -> Iterator[tuple[str, str]]:
     routing = service.routing
     amounts = [
-        f"{name} {_size(amount) if name in SIZES else f'{amount:g}'}" for name, amount in routing.resources.items()
+        f"{name} {size_text(amount) if name in SIZES else f'{amount:g}'}" for name, amount in routing.resources.items()
     ]
     yield "resources", f"{', '.join(amounts) or 'no limits'} (group {routing.resource_group})"
     yield "routings", str(service.desired)
@@ -138,10 +139,3 @@ def _action(action: Action, values: Mapping[str, str]) -> str:
 def _short(text: str) -> str:
     line = text.splitlines()[0] if text else ""
     return line[:60] + ("…" if line != text or len(line) > 60 else "")
-
-
-def _size(amount: float) -> str:
-    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if amount >= size:
-            return f"{amount / size:.4g} {unit}"
-    return f"{amount:g} bytes"

@@ -12,10 +12,23 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from orchestrator.core.errors import NotFound, RuntimeFailure, Unavailable
 from orchestrator.core.listening import Listener
 from orchestrator.core.paths import HOME
-from orchestrator.core.ports import Clock, Command, CommandResult, Created, LogLine, PullProgress, RuntimeInfo, Unit
+from orchestrator.core.ports import (
+    Clock,
+    Command,
+    CommandResult,
+    Created,
+    Invocation,
+    LogLine,
+    PullProgress,
+    RuntimeInfo,
+    Unit,
+    Unpacked,
+)
 from orchestrator.core.state import Observed
+from orchestrator.runtimes import memory_files
 from orchestrator.runtimes.changes import Changes
 from orchestrator.runtimes.memory_engine import Member, MemoryEngine, Program
+from orchestrator.runtimes.memory_execution import MemoryExecution
 
 __all__ = ["MemoryEngine", "MemoryRuntime", "MemorySandbox", "Program"]
 
@@ -131,6 +144,21 @@ class MemoryRuntime:
             if not follow or member.over.is_set():
                 return
             await member.written.wait()
+
+    async def execute(self, unit_id: str, invocation: Invocation) -> MemoryExecution:
+        self._reach()
+        member = self._member(unit_id)
+        if member.state != "running":
+            raise RuntimeFailure(f"cannot run a command in {unit_id}: it does not run", code="not_running")
+        return MemoryExecution(member, invocation)
+
+    async def archive(self, unit_id: str, path: str) -> AsyncIterator[bytes]:
+        self._reach()
+        yield memory_files.archive(self._member(unit_id), path)
+
+    async def unpack(self, unit_id: str, path: str, archive: AsyncIterator[bytes], *, folder: bool) -> Unpacked:
+        self._reach()
+        return await memory_files.unpack(self._member(unit_id), path, archive, folder=folder)
 
     async def clear(self) -> None:
         """It has nothing besides its units."""

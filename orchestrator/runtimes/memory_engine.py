@@ -33,7 +33,8 @@ class Program:
     prints: tuple[tuple[str, bytes], ...] = ()
     """Stream (`out`, `err`) and bytes, written when it starts."""
     commands: Mapping[str, CommandResult] = field(default_factory=dict)
-    """What commands of its pre-start actions give, by their first word; all others end with 0 and print nothing."""
+    """What commands in it give, by their first word; all others end with 0 and print nothing, but for those of
+    `runtimes.memory_execution`."""
 
 
 @dataclass(slots=True)

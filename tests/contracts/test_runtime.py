@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import tarfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.errors import NotFound, RuntimeFailure
-from orchestrator.core.ports import Command, LogLine, Runtime, Unit
+from orchestrator.core.errors import InvalidInput, NotFound, RuntimeFailure
+from orchestrator.core.ports import Command, CommandResult, Execution, Invocation, LogLine, Runtime, Unit
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Observed
 from orchestrator.runtimes.memory import MemoryEngine, MemoryRuntime, Program
@@ -35,7 +37,7 @@ SHELL = {
 """What a routing is asked to do here, as a shell does it."""
 
 SCRIPTED = {
-    "runs": Program(),
+    "runs": Program(commands={"/bin/sh": CommandResult("said\n", "complained\n", 7)}),
     "ends well": Program(lives=0.0),
     "ends badly": Program(lives=0.0, exit_code=3),
     "is stubborn": Program(honours_term=False, prints=(("out", b"ready\n"),)),
@@ -45,6 +47,8 @@ SCRIPTED = {
     "nonsense": Program(fails={"start": NO_COMMAND}),
 }
 """The same for the fake."""
+
+TELLS = ("/bin/sh", "-c", "echo said; echo complained >&2; exit 7")
 
 
 class Case:
@@ -351,3 +355,147 @@ async def test_installations_do_not_see_each_other(case: Case) -> None:
     assert await other.observe() == []
     await other.close()
     assert await case.seen() is not None
+
+
+async def heard(execution: Execution) -> tuple[bytes, bytes, int]:
+    """What it wrote to out and err, and its exit code; closed."""
+    told = {"out": b"", "err": b""}
+    try:
+        async for stream, data in execution.output():
+            told[stream] += data
+        return told["out"], told["err"], await execution.wait()
+    finally:
+        await execution.close()
+
+
+async def test_a_command_runs_beside_what_runs(case: Case) -> None:
+    await case.run("runs")
+    execution = await case.runtime.execute("r1", Invocation(TELLS))
+    assert await heard(execution) == (b"said\n", b"complained\n", 7)
+    seen = await case.seen()
+    assert seen is not None
+    assert seen.state == "running"
+
+
+async def test_on_a_terminal_all_that_a_command_writes_is_one_stream(case: Case) -> None:
+    await case.run("runs")
+    out, err, code = await heard(await case.runtime.execute("r1", Invocation(TELLS, tty=True)))
+    assert (out.split(), err, code) == ([b"said", b"complained"], b"", 7)
+
+
+async def test_the_input_of_a_command_comes_whole_and_ends(case: Case) -> None:
+    await case.run("runs")
+    execution = await case.runtime.execute("r1", Invocation(("cat",), stdin=True))
+    sent = [b"%d" % n + b"x" * 50_000 for n in range(40)]
+
+    async def send() -> None:
+        for data in (*sent, b""):
+            await execution.write(data)
+
+    sending = asyncio.create_task(send())
+    assert await heard(execution) == (b"".join(sent), b"", 0)
+    await sending
+    no_input = await case.runtime.execute("r1", Invocation(("cat",)))
+    assert await heard(no_input) == (b"", b"", 0)
+
+
+@pytest.mark.parametrize("tty", [False, True])
+async def test_closing_ends_a_command(tty: bool, case: Case) -> None:
+    await case.run("runs")
+    execution = await case.runtime.execute("r1", Invocation(("sleep", "1000"), tty=tty, stdin=True))
+    await execution.resize(100, 40)
+    hearing = asyncio.create_task(read_all(execution))
+    await execution.close()
+    await asyncio.wait_for(hearing, 5)
+    assert await execution.wait() >= 128
+    await execution.write(b"nobody reads it")
+
+
+async def read_all(execution: Execution) -> None:
+    async for _ in execution.output():
+        pass
+
+
+async def test_a_command_needs_a_routing_that_runs_and_must_be_there(case: Case) -> None:
+    with pytest.raises(NotFound):
+        await case.runtime.execute("r1", Invocation(("cat",)))
+    await case.runtime.create(case.unit())
+    with pytest.raises(RuntimeFailure) as caught:
+        await case.runtime.execute("r1", Invocation(("cat",)))
+    assert caught.value.code == "not_running"
+    await case.run("runs")
+    with pytest.raises(RuntimeFailure) as caught:
+        await heard(await case.runtime.execute("r1", Invocation(("nonsense",))))
+    assert caught.value.code == "command_not_found"
+
+
+def tar(**members: bytes | None) -> bytes:
+    """Names to bodies; None: a folder, text that begins with `->`: a symbolic link."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, body in members.items():
+            info = tarfile.TarInfo(name)
+            info.mode = 0o755
+            if body is None:
+                info.type = tarfile.DIRTYPE
+            elif body.startswith(b"->"):
+                info.type, info.linkname = tarfile.SYMTYPE, body[2:].decode()
+            else:
+                info.size = len(body)
+            archive.addfile(info, io.BytesIO(body or b""))
+    return out.getvalue()
+
+
+async def in_pieces(data: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(data), 100_000):
+        yield data[at : at + 100_000]
+
+
+async def brought(case: Case, path: str) -> dict[str, bytes]:
+    """Files that the archive of `path` holds."""
+    data = b"".join([block async for block in case.runtime.archive("r1", path)])
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        files = [one for one in archive.getmembers() if one.isreg()]
+        return {one.name: opened.read() for one in files if (opened := archive.extractfile(one))}
+
+
+async def test_files_come_in_and_out_as_they_are(case: Case) -> None:
+    await case.run("runs")
+    large = bytes(range(256)) * 8000
+    given = tar(**{"tree": None, "tree/a": b"one", "tree/b": None, "tree/b/c": large})
+    told = await case.runtime.unpack("r1", ".", in_pieces(given), folder=True)
+    assert (told.files, told.size) == (2, 3 + len(large))
+    assert await brought(case, "/home/work/tree") == {"tree/a": b"one", "tree/b/c": large}
+    await case.runtime.unpack("r1", "tree/a", in_pieces(tar(other=b"two")), folder=False)
+    await case.runtime.unpack("r1", "copy", in_pieces(given), folder=False)
+    assert await brought(case, "tree/a") == {"a": b"two"}
+    assert await brought(case, "copy/a") == {"a": b"one"}
+
+
+UNSOUND = {
+    "a name that leads out": (tar(**{"../out": b"x"}), "."),
+    "a name that leads out from below": (tar(**{"a/../../out": b"x"}), "."),
+    "no tar": (b"nonsense" * 200, "."),
+    "cut off": (tar(a=b"x" * 5000)[:3000], "."),
+    "several under one name": (tar(a=b"x", b=b"y"), "one"),
+}
+
+
+@pytest.mark.parametrize("name", UNSOUND)
+async def test_an_unsound_archive_is_refused(name: str, case: Case) -> None:
+    data, path = UNSOUND[name]
+    await case.run("runs")
+    with pytest.raises(InvalidInput, match="cannot unpack"):
+        await case.runtime.unpack("r1", path, in_pieces(data), folder=False)
+
+
+async def test_a_path_that_is_not_there_is_said(case: Case) -> None:
+    await case.run("runs")
+    for call in (
+        brought(case, "nothing"),
+        case.runtime.unpack("r1", "nothing", in_pieces(tar(a=b"x")), folder=True),
+        case.runtime.unpack("r1", "no/where/at", in_pieces(tar(a=b"x")), folder=False),
+    ):
+        with pytest.raises(RuntimeFailure) as caught:
+            await call
+        assert caught.value.code == "not_found"

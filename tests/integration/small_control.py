@@ -19,6 +19,7 @@ from orchestrator.core.ask_views import AskRequest
 from orchestrator.core.audit import AuditEntry
 from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest, TryView
 from orchestrator.core.errors import NotFound, Unavailable
+from orchestrator.core.inside_views import CopiedView
 from orchestrator.core.model_views import (
     DefinitionRequest,
     DefinitionView,
@@ -39,6 +40,7 @@ from orchestrator.core.plan_views import (
     ServicePlan,
     TargetView,
 )
+from orchestrator.core.ports import Chunk, Execution, Invocation
 from orchestrator.core.revision_views import RevisionDetail, RevisionView
 from orchestrator.core.schema import definition_schema
 from orchestrator.core.state import RoutingStatus, ServiceStatus
@@ -178,6 +180,37 @@ AUDIT = (
 )
 
 
+class SmallExecution:
+    """Says what it was asked to, then gives its input back, which ends with what it got as exit code."""
+
+    def __init__(self, asked: Invocation, closed: asyncio.Event) -> None:
+        self.asked = asked
+        self._closed = closed
+        self._input: asyncio.Queue[bytes] = asyncio.Queue()
+        self._code = 0
+
+    async def output(self) -> AsyncIterator[Chunk]:
+        yield "out", " ".join(self.asked.argv).encode() + b"\n"
+        yield "err", b"complains\n"
+        while self.asked.stdin and (data := await self._input.get()):
+            if data.startswith(b"exit "):
+                self._code = int(data.split()[1])
+                return
+            yield "out", data
+
+    async def write(self, data: bytes) -> None:
+        self._input.put_nowait(data)
+
+    async def resize(self, columns: int, rows: int) -> None:
+        self._input.put_nowait(b"%d x %d\n" % (columns, rows))
+
+    async def wait(self) -> int:
+        return self._code
+
+    async def close(self) -> None:
+        self._closed.set()
+
+
 class SmallControl:
     def __init__(self) -> None:
         self.asked: list[tuple[object, ...]] = []
@@ -189,6 +222,9 @@ class SmallControl:
         """What `service` shows next, one a call; the last stays."""
         self.log: list[str] = ["first", "second \N{SNOWMAN}"]
         self.log_raises: Exception | None = None
+        self.execution_raises: Exception | None = None
+        self.tar: list[bytes] = [b"first", b"second"]
+        """What a routing's files are; replaced by what is brought in."""
         self.verdict: str = "passed"
         self.plan_view = PLAN
         self.comes_to: list[tuple[ProgressState, str]] = [("under_way", "0 of 1 are HEALTHY"), ("done", "all are")]
@@ -319,6 +355,24 @@ class SmallControl:
     async def set_ratio(self, routing_id: str, ratio: float) -> RoutingView:
         self._note("set_ratio", routing_id, ratio)
         return ROUTING.model_copy(update={"traffic_ratio": ratio})
+
+    async def execute(self, routing_id: str, invocation: Invocation) -> Execution:
+        self._note("execute", routing_id, invocation)
+        if self.execution_raises is not None:
+            raise self.execution_raises
+        return SmallExecution(invocation, self.closed)
+
+    async def archive(self, routing_id: str, path: str) -> AsyncIterator[bytes]:
+        self._note("archive", routing_id, path)
+        for block in self.tar:
+            yield block
+        if self.log_raises is not None:
+            raise self.log_raises
+
+    async def unpack(self, routing_id: str, path: str, archive: AsyncIterator[bytes], *, folder: bool) -> CopiedView:
+        self._note("unpack", routing_id, path, folder)
+        self.tar = [block async for block in archive]
+        return CopiedView(routing=routing_id, path=path, files=1, size=2)
 
     async def plan(self, request: PlanRequest) -> PlanView:
         self._note("plan", request)

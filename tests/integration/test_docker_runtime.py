@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import tarfile
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +17,7 @@ import pytest
 from docker_box import Box, opened
 
 from orchestrator.core.errors import RuntimeFailure, Unavailable
-from orchestrator.core.ports import Command
+from orchestrator.core.ports import Command, Invocation
 from orchestrator.core.spec import ResolvedMount
 from orchestrator.runtimes.docker import DockerRuntime
 
@@ -245,3 +247,54 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write(data)
             await writer.drain()
     writer.close()
+
+
+async def test_a_command_has_the_user_folder_variables_and_terminal_that_were_asked_for(box: Box) -> None:
+    await box.run("sleep", "1000", image="user")
+
+    async def said(text: str, **how: Any) -> list[str]:
+        execution = await box.runtime.execute("r1", Invocation(("sh", "-c", text), **how))
+        try:
+            return b"".join([data async for _, data in execution.output()]).decode().split()
+        finally:
+            await execution.close()
+
+    assert await said("id -u; pwd") == ["1000", "/models"]
+    assert await said("id -u; pwd; echo $A", user="root", folder="/tmp", environ={"A": "b"}) == ["0", "/tmp", "b"]
+    sized = "until stty size 2>/dev/null | grep .; do sleep 0.1; done"
+    assert await said(sized, tty=True, size=(132, 43)) == ["43", "132"]
+
+
+@pytest.mark.parametrize("user", ["", "root"])
+async def test_a_closed_command_takes_along_what_it_started(box: Box, user: str) -> None:
+    await box.run("sleep", "1000", image="user")
+    text = "trap '' TERM HUP; sleep 1001 & echo up; sleep 1002; sleep 1003"
+    execution = await box.runtime.execute("r1", Invocation(("sh", "-c", text), user=user))
+    async for _, data in execution.output():
+        assert data == b"up\n"
+        break
+    await execution.close()
+    assert (await box.shell("ps -o args")).out.count("sleep 100") == 1, "what the routing runs itself"
+
+
+async def test_files_that_come_in_belong_to_the_routings_user(box: Box) -> None:
+    async def archive() -> AsyncIterator[bytes]:
+        yield tar(("tree", None), ("tree/file", b"x"))
+
+    await box.run("sleep", "1000", image="user")
+    await box.runtime.unpack("r1", "/home/work", archive(), folder=True)
+    assert (await box.shell("cd /home/work; echo y >> tree/file; cat tree/file; id -u")).out.split() == ["xy", "1000"]
+    with pytest.raises(RuntimeFailure) as caught:
+        await box.runtime.unpack("r1", "/dev/shm/x", archive(), folder=False)
+    assert caught.value.code == "unsupported"
+
+
+def tar(*members: tuple[str, bytes | None]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as made:
+        for name, body in members:
+            info = tarfile.TarInfo(name)
+            info.size, info.mode, info.uid = len(body or b""), 0o755, 4242
+            info.type = tarfile.REGTYPE if body is not None else tarfile.DIRTYPE
+            made.addfile(info, io.BytesIO(body or b""))
+    return out.getvalue()

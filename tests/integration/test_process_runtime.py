@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import RuntimeFailure
-from orchestrator.core.ports import Command, LogLine, Unit
+from orchestrator.core.ports import Command, Invocation, LogLine, Unit
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Observed, Reservation
 from orchestrator.runtimes import host, open_runtime
@@ -513,3 +513,52 @@ async def test_accelerators_are_what_their_driver_names(
     capacity = await host.host_capacity()
     assert capacity.devices == devices
     assert capacity.slots["cuda.device"] == len(devices)
+
+
+# --- commands that somebody runs beside it --------------------------------------------------------------------------
+
+
+async def said(machine: Machine, text: str, **how: Any) -> str:
+    execution = await machine.runtime.execute("r1", Invocation(("/bin/sh", "-c", text), **how))
+    try:
+        return b"".join([data async for _, data in execution.output()]).decode()
+    finally:
+        await execution.close()
+
+
+async def test_a_command_sees_what_the_routing_sees(machine: Machine) -> None:
+    await machine.run(sh("exec sleep 1000"), environ={"GREETING": "hello", "DATA": "/models/data"})
+    told = (await said(machine, "pwd; echo $GREETING $DATA $EXTRA; ls -d /models", environ={"EXTRA": "more"})).split()
+    assert told == [str(machine.model), "hello", f"{machine.model}/data", "more", str(machine.model)]
+    assert (await said(machine, "pwd", folder="/home/work")).strip().endswith("/r1/home")
+    sized = await said(machine, "stty size; tty; trap '' INT; echo $TERM", tty=True, size=(132, 43))
+    assert sized.split()[:2] == ["43", "132"]
+    assert sized.split()[2].startswith("/dev/pts/")
+    for how, code in (({"user": "root"}, "unsupported"), ({"folder": "/nowhere"}, "not_found")):
+        with pytest.raises(RuntimeFailure) as caught:
+            await said(machine, "true", **how)
+        assert caught.value.code == code
+
+
+async def test_a_commands_background_does_not_hold_it_up_and_ends_with_it(machine: Machine) -> None:
+    await machine.run(sh("exec sleep 1000"))
+    began = time.monotonic()
+    assert await said(machine, "sleep 4321 & echo done") == "done\n"
+    assert time.monotonic() - began < 5
+    assert not [one for one in Path("/proc").glob("[0-9]*/cmdline") if b"4321" in _bytes(one)]
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+async def test_commands_end_with_their_routing(machine: Machine) -> None:
+    await machine.run(sh("exec sleep 1000"))
+    execution = await machine.runtime.execute("r1", Invocation(("sleep", "1000")))
+    await machine.runtime.stop("r1", 1)
+    assert [data async for _, data in execution.output()] == []
+    assert await execution.wait() == 137
+    await execution.close()

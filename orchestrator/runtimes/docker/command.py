@@ -53,7 +53,7 @@ async def execute(
     try:
         async with asyncio.timeout(timeout):
             await _collect(engine, made["Id"], pump, tails)
-            code = await _exit_code(engine, made["Id"], doing)
+            code = await exit_code(engine, made["Id"], doing)
     except TimeoutError:
         raise CommandTimeout(*tails.texts()) from None
     finally:
@@ -84,7 +84,7 @@ async def _collect(engine: Engine, exec_id: str, pump: Pump[Chunk], tails: Tails
         while True:
             await asyncio.wait({batch}, timeout=LEFTOVER_OUTPUT)
             if not batch.done():
-                if time.monotonic() - began > LEFTOVER_OUTPUT and not await _running(engine, exec_id):
+                if time.monotonic() - began > LEFTOVER_OUTPUT and not await running(engine, exec_id):
                     return
                 continue
             chunks = batch.result()
@@ -97,12 +97,12 @@ async def _collect(engine: Engine, exec_id: str, pump: Pump[Chunk], tails: Tails
         batch.cancel()
 
 
-async def _running(engine: Engine, exec_id: str) -> bool:
+async def running(engine: Engine, exec_id: str) -> bool:
     facts = await engine.call("look at a command", lambda api: api.exec_inspect(exec_id))
     return bool(facts["Running"])
 
 
-async def _exit_code(engine: Engine, exec_id: str, doing: str) -> int:
+async def exit_code(engine: Engine, exec_id: str, doing: str) -> int:
     """The output may end a moment before the engine knows the code."""
     for _ in range(200):
         facts = await engine.call(doing, lambda api: api.exec_inspect(exec_id))

@@ -13,10 +13,22 @@ import docker
 
 from orchestrator.core.errors import NotFound, RuntimeFailure, Unavailable
 from orchestrator.core.listening import Listener
-from orchestrator.core.ports import Command, Created, LogLine, PullProgress, RuntimeInfo, Unit
+from orchestrator.core.ports import Command, Created, Invocation, LogLine, PullProgress, RuntimeInfo, Unit, Unpacked
 from orchestrator.core.state import Group, Observed
-from orchestrator.runtimes.docker import ending, gate, images, listening, logs, network, observe, options, preparing
+from orchestrator.runtimes.docker import (
+    ending,
+    files,
+    gate,
+    images,
+    listening,
+    logs,
+    network,
+    observe,
+    options,
+    preparing,
+)
 from orchestrator.runtimes.docker.client import Body, Engine, events, opened
+from orchestrator.runtimes.docker.execution import ContainerExecution, execute
 from orchestrator.runtimes.docker.options import Place
 from orchestrator.runtimes.docker.prepared import Prepared
 from orchestrator.runtimes.docker.sandbox import ContainerSandbox
@@ -141,6 +153,20 @@ class DockerRuntime:
         ) as lines:
             async for line in lines:
                 yield line
+
+    async def execute(self, unit_id: str, invocation: Invocation) -> ContainerExecution:
+        return await execute(self._engine, await self._container(unit_id), invocation)
+
+    async def archive(self, unit_id: str, path: str) -> AsyncIterator[bytes]:
+        container = await self._container(unit_id)
+        async with contextlib.aclosing(files.read(self._engine, container, path)) as blocks:
+            async for block in blocks:
+                yield block
+
+    async def unpack(self, unit_id: str, path: str, archive: AsyncIterator[bytes], *, folder: bool) -> Unpacked:
+        container = await self._container(unit_id)
+        prepared = await self._engine.call("look at a container", lambda api: preparing.read(api, container))
+        return await files.write(self._engine, prepared, path, archive, whole=folder)
 
     async def close(self) -> None:
         self._prepared.clear()

@@ -34,10 +34,20 @@ def state(who: Mapping[str, Any]) -> str:
 def members(folder: Path, recorded: Mapping[str, Any]) -> set[int]:
     """Every process of the routing in `folder`: the recorded ones, all below them, and all that carry its marker."""
     roots = {who["pid"] for who in recorded.values() if alive(who)}
-    marker = f"{MARKER}={folder}".encode()
-    marked = {pid for pid in all_pids() if marker in _environ(pid)}
-    known = roots | marked
+    known = roots | _marked(MARKER, str(folder))
     return known | descendants(known) if known else known
+
+
+def marked(name: str, value: str) -> set[int]:
+    """Every living process whose environment has this variable, and all below them."""
+    known = _marked(name, value)
+    found = known | descendants(known) if known else known
+    return {pid for pid in found if stat_fields(pid)[:1] not in ([], ["Z"], ["X"])}
+
+
+def _marked(name: str, value: str) -> set[int]:
+    wanted = f"{name}={value}".encode()
+    return {pid for pid in all_pids() if wanted in _environ(pid)}
 
 
 def _environ(pid: int) -> list[bytes]:

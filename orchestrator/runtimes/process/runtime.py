@@ -10,7 +10,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,11 +19,13 @@ from orchestrator.core.errors import NotFound, RuntimeFailure, Unavailable
 from orchestrator.core.listening import Listener
 from orchestrator.core.paths import host_paths, to_host
 from orchestrator.core.port_use import uses_port
-from orchestrator.core.ports import Command, Created, LogLine, PullProgress, RuntimeInfo, Unit
+from orchestrator.core.ports import Command, Created, Invocation, LogLine, PullProgress, RuntimeInfo, Unit, Unpacked
 from orchestrator.core.state import Observed
 from orchestrator.runtimes.changes import Changes
 from orchestrator.runtimes.host import host_capacity
+from orchestrator.runtimes.process import files
 from orchestrator.runtimes.process.environment import command_argv, environment, host_argv, unit_environ
+from orchestrator.runtimes.process.execution import LocalExecution, execute
 from orchestrator.runtimes.process.failures import on_disk
 from orchestrator.runtimes.process.free_port import free_port, is_taken
 from orchestrator.runtimes.process.logfile import LogCursor
@@ -187,6 +189,25 @@ class ProcessRuntime:
         self._watch.release(unit_id)
         await on_disk(f"remove {unit_id}", lambda: unmake(folder))
         self._changes.tell(unit_id)
+
+    async def execute(self, unit_id: str, invocation: Invocation) -> LocalExecution:
+        folder = self._existing(unit_id)
+        if folder.state() != "running":
+            raise RuntimeFailure(f"cannot run a command in {unit_id}: it does not run", code="not_running")
+        record = await on_disk(f"read the record of {unit_id}", folder.record)
+        return await execute(folder, record, invocation)
+
+    async def archive(self, unit_id: str, path: str) -> AsyncIterator[bytes]:
+        folder = self._existing(unit_id)
+        record = await on_disk(f"read the record of {unit_id}", folder.record)
+        async with aclosing(files.archive(folder, record, path)) as blocks:
+            async for block in blocks:
+                yield block
+
+    async def unpack(self, unit_id: str, path: str, archive: AsyncIterator[bytes], *, folder: bool) -> Unpacked:
+        unit = self._existing(unit_id)
+        record = await on_disk(f"read the record of {unit_id}", unit.record)
+        return await files.unpack(unit, record, path, archive, whole=folder)
 
     async def owns_listener(self, unit_id: str, port: int) -> bool:
         folder = self._existing(unit_id)

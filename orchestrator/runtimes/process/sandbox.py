@@ -45,24 +45,29 @@ class LocalSandbox:
         return "python3" if "PATH" in self._record.environ else sys.executable
 
     def _target(self, path: str) -> Path:
-        """Where `path` really lies, symbolic links followed. Raises `RuntimeFailure` (outside_sandbox)."""
-        inside = os.path.normpath(path if path.startswith("/") else f"{HOME}/{path}")
-        paths = (*self._record.paths, (TMP, str(self._folder.tmp)))
-        real = Path(os.path.realpath(to_host(inside, paths)))
-        for _, outside in paths:
-            if real.is_relative_to(os.path.realpath(outside)):
-                if outside in self._record.read_only:
-                    raise RuntimeFailure(
-                        f"cannot write {path}: {outside} is read-only here",
-                        hint="set model_read_only (or the mount's read_only) to false",
-                        code="permission",
-                    )
-                return real
-        raise RuntimeFailure(
-            f"cannot write {path}: it lies outside the routing's folders",
-            hint="write below /home/work or the model folder, or use the Docker runtime",
-            code="outside_sandbox",
-        )
+        return target(self._folder, self._record, path)
+
+
+def target(folder: UnitFolder, record: Record, path: str, *, reading: bool = False) -> Path:
+    """Where `path` really lies, symbolic links followed. Raises `RuntimeFailure` (outside_sandbox, permission)."""
+    inside = os.path.normpath(path if path.startswith("/") else f"{HOME}/{path}")
+    paths = (*record.paths, (TMP, str(folder.tmp)))
+    real = Path(os.path.realpath(to_host(inside, paths)))
+    doing = f"{'read' if reading else 'write'} {path}"
+    for _, outside in paths:
+        if real.is_relative_to(os.path.realpath(outside)):
+            if outside in record.read_only and not reading:
+                raise RuntimeFailure(
+                    f"cannot {doing}: {outside} is read-only here",
+                    hint="set model_read_only (or the mount's read_only) to false",
+                    code="permission",
+                )
+            return real
+    raise RuntimeFailure(
+        f"cannot {doing}: it lies outside the routing's folders",
+        hint="use a path below /home/work or the model folder, or the Docker runtime",
+        code="outside_sandbox",
+    )
 
 
 def _write(target: Path, body: bytes, mode: int, append: bool) -> None:

@@ -26,7 +26,7 @@ def spawn(folder: UnitFolder, order: dict[str, Any]) -> None:
     try:
         with open(order_end, "wb") as pipe:
             pipe.write(json.dumps(order).encode("utf-8", "surrogatepass"))
-        verdict = _read_all(answer)
+        verdict = read_all(answer)
     except BrokenPipeError:
         verdict = b""
     finally:
@@ -63,7 +63,7 @@ def _supervisor(folder: UnitFolder) -> tuple[int, int]:
     return order_end, answer
 
 
-def _read_all(descriptor: int) -> bytes:
+def read_all(descriptor: int) -> bytes:
     """Until its end. Empty where it does not come in time."""
     found = b""
     while select.select([descriptor], [], [], ANSWER_LIMIT)[0]:
