@@ -93,4 +93,6 @@ def test_what_is_kept_holds_no_secret(value: object) -> None:
 
 def test_a_path_is_kept_without_secrets_and_short() -> None:
     assert kept_path("/v1/x?token=hunter22&b=1") == "/v1/x?token=***&b=1"
+    asked = "/v1/routings/r1/exec?cmd=x&cmd=--password%3Dabcd&env=A%3Db%26c&env=TOKEN%3Dabcd"
+    assert kept_path(asked) == "/v1/routings/r1/exec?cmd=x&cmd=--password=***&env=A=***&env=TOKEN=***"
     assert len(kept_path("/" + "x" * 10_000)) == 512
