@@ -60,7 +60,6 @@ class ModelFolders(ServiceChanges):
         super().__init__(parts)
         self._scanner = Scanner(parts.settings, parts.runtime.name)
         self._scanning = asyncio.Lock()
-        self._defining = asyncio.Lock()
 
     async def models(self) -> Sequence[ModelView]:
         served = self._served()
@@ -172,7 +171,7 @@ class ModelFolders(ServiceChanges):
     async def write_definition(self, name: str, request: DefinitionRequest) -> DefinitionView:
         """Raises `InvalidDefinition`, with nothing written, or `Conflict` (changed)."""
         settings, runtime = self._parts.settings, self._parts.runtime.name
-        async with self._defining:
+        async with self._parts.loop.lock:  # whoever else writes definitions holds it, too
             place = await self._place(name)
             written = await asyncio.to_thread(
                 models.write_definition, place, request.text, request.digest, settings, runtime

@@ -22,6 +22,7 @@ from orchestrator.cli import (
     copying,
     daemon,
     executing,
+    init,
     man,
     models,
     opening,
@@ -45,6 +46,7 @@ VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
     "Begin": (
         ("run", run.run),
         ("serve", daemon.serve),
+        ("init", init.init),
         ("validate", validate.validate),
         ("schema", schema.schema),
         ("doctor", daemon.doctor),

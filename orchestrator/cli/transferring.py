@@ -160,6 +160,7 @@ def _bars() -> Iterator[Show]:
         BarColumn,
         DownloadColumn,
         Progress,
+        TaskID,
         TextColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
@@ -169,7 +170,13 @@ def _bars() -> Iterator[Show]:
     with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn()) as progress:
 
         def show(name: str) -> Told:
-            task = progress.add_task(clean(name), total=None)
-            return lambda at, total: progress.update(task, completed=at, total=max(total, 1) if total else 1)
+            tasks: list[TaskID] = []
+
+            def told(at: int, total: int) -> None:
+                if not tasks:  # a bar only where there is something to tell
+                    tasks.append(progress.add_task(clean(name), total=None))
+                progress.update(tasks[0], completed=at, total=total or 1)
+
+            return told
 
         yield show

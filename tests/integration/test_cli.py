@@ -462,6 +462,7 @@ def test_every_verb_has_help(cli: Cli) -> None:
         "token create",
         "models",
         "models upload",
+        "init",
     ]:
         code, out, _ = cli(*verb.split(), "--help")
         assert (code, "--output" in out) == (0, True), verb
