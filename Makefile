@@ -14,7 +14,7 @@ test: $(VENV)/dev.stamp host
 check: $(VENV)/dev.stamp ## lint, types, layer contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache | tail -n 3
+	@found=$$($(BIN)/lint-imports --no-cache) || { echo "$$found"; exit 1; }
 
 suite: $(VENV)/dev.stamp
 	@$(BIN)/python scripts/suite.py

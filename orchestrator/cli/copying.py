@@ -17,9 +17,10 @@ import typer
 from orchestrator.cli.common import INTERRUPTED, Common, connect
 from orchestrator.cli.completion import copied
 from orchestrator.cli.executing import write
-from orchestrator.cli.output import print_json, size_text
+from orchestrator.cli.output import print_json
 from orchestrator.cli.targets import routing_of
 from orchestrator.core.errors import InvalidInput, OrchestratorError
+from orchestrator.core.units import size_text
 
 if TYPE_CHECKING:
     from orchestrator.core.inside_views import CopiedView

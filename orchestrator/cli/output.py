@@ -205,11 +205,3 @@ def size(count: float) -> str:
 def when(time: datetime | None) -> str:
     """A time as people read it, in their own zone."""
     return time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if time else ""
-
-
-def size_text(amount: float) -> str:
-    """Bytes as people read them, in powers of 1024."""
-    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if amount >= size:
-            return f"{amount / size:.4g} {unit}" if amount < 1000 * size else f"{amount / size:.0f} {unit}"
-    return f"{amount:.0f} bytes"

@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from orchestrator.cli.output import size_text
 from orchestrator.core.definition import Action, HealthCheck
 from orchestrator.core.paths import argv_to_host, host_paths
 from orchestrator.core.spec import RoutingSpec, ServiceSpec
 from orchestrator.core.templates import Commandline, render_action, render_command
+from orchestrator.core.units import size_text
 from orchestrator.core.updating import COMMON, policy
 
 OWN_HOME = "HOME"

@@ -86,6 +86,14 @@ def parse_size(text: str | float) -> int:
     return int(size)
 
 
+def size_text(amount: float) -> str:
+    """Bytes as people read them, in powers of 1024."""
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if amount >= size:
+            return f"{amount / size:.4g} {unit}" if amount < 1000 * size else f"{amount / size:.0f} {unit}"
+    return f"{amount:.0f} bytes"
+
+
 def written_size(size: float) -> str:
     """`size` bytes as a definition says them, exactly: `4g`, `1536m`, bare bytes where no unit fits."""
     fitting = (u for u in reversed(_POWER) if size and size % 1024 ** _POWER[u] == 0)
