@@ -9,8 +9,9 @@ import typer
 
 from orchestrator.cli.common import Common, ask
 from orchestrator.cli.completion import model_names
-from orchestrator.cli.output import Column, age, clean, dump, print_facts, print_json, print_table, size, when
+from orchestrator.cli.output import Column, age, clean, dump, print_facts, print_json, print_table, when
 from orchestrator.cli.services import confirm
+from orchestrator.core.units import size_text
 
 if TYPE_CHECKING:
     from orchestrator.client import Client
@@ -28,7 +29,7 @@ MODELS = (
     Column("FOLDER", lambda m: f"{m.folder} (not used: {m.shadowed_by} is first)" if m.shadowed_by else m.folder),
 )
 FILES = (
-    Column("SIZE", lambda f: size(f.size) if f.kind == "file" else "", right=True),
+    Column("SIZE", lambda f: size_text(f.size) if f.kind == "file" else "", right=True),
     Column("CHANGED", lambda f: when(f.modified_at)),
     Column("PATH", lambda f: f.path + {"folder": "/", "file": ""}.get(f.kind, f" ({f.kind})")),
 )

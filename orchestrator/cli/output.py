@@ -193,15 +193,6 @@ def span(seconds: float) -> str:
     return f"{left}s"
 
 
-def size(count: float) -> str:
-    """Bytes as people read them: 17 B, 1.5 KiB, 24 MiB."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1000:
-            break
-        count, unit = count / 1024, "TiB"
-    return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
-
-
 def when(time: datetime | None) -> str:
     """A time as people read it, in their own zone."""
     return time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if time else ""

@@ -10,12 +10,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from orchestrator.cli.common import Common, ask
-from orchestrator.cli.output import clean, print_json, size, span
+from orchestrator.cli.output import clean, print_json, span
 from orchestrator.client import Client
 from orchestrator.client.transfers import Told, fetch, send
 from orchestrator.core.errors import InvalidInput
 from orchestrator.core.file_names import is_shown
 from orchestrator.core.model_views import ModelView
+from orchestrator.core.units import size_text
 
 EVERY = 10.0
 """Seconds between lines about one file, where there is no terminal."""
@@ -120,7 +121,7 @@ def _lines() -> Iterator[Show]:
             if first < 0:
                 first = at
                 if 0 < at < total:
-                    print(clean(f"{name}: {size(at)} of {size(total)} are there already"), flush=True)
+                    print(clean(f"{name}: {size_text(at)} of {size_text(total)} are there already"), flush=True)
             if at < total and now - last < EVERY:
                 return
             last = now
@@ -147,11 +148,11 @@ def _once(told: Told) -> Told:
 def progress_line(at: int, total: int, came: int, seconds: float) -> str:
     """`512 MiB of 2.0 GiB, 25 %, 80 MiB/s, 19s left`, or at the end `2.0 GiB, 80 MiB/s`."""
     rate = came / seconds if seconds > 0.5 and came > 0 else 0.0
-    speed = f", {size(rate)}/s" if rate else ""
+    speed = f", {size_text(rate)}/s" if rate else ""
     if at >= total:
-        return f"{size(total)}{speed}"
+        return f"{size_text(total)}{speed}"
     left = f", {span((total - at) / rate)} left" if rate else ""
-    return f"{size(at)} of {size(total)}, {at * 100 // total} %{speed}{left}"
+    return f"{size_text(at)} of {size_text(total)}, {at * 100 // total} %{speed}{left}"
 
 
 @contextmanager

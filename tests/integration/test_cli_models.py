@@ -14,7 +14,6 @@ import pytest
 from model_disk import VALID, Disk, OnDisk
 from small_control import ADMIN, Cli
 
-from orchestrator.cli.output import size
 from orchestrator.cli.transferring import planned, progress_line
 from orchestrator.client import transfers
 from orchestrator.core.errors import InvalidInput
@@ -100,7 +99,7 @@ def test_what_was_interrupted_goes_on_where_it_was_unless_the_file_is_another(
         wrote(file, old)
         code, out, _ = cli("models", "upload", "m", "w.bin")
         assert code == 0
-        assert ("1.5 KiB of 2.4 KiB are there already" in out) == goes_on
+        assert ("1.465 KiB of 2.441 KiB are there already" in out) == goes_on
         assert (disk.m / "w.bin").read_bytes() == old
         assert not draft.exists()
         (disk.m / "w.bin").unlink()
@@ -126,11 +125,9 @@ def test_a_download_goes_on_and_a_changed_file_begins_anew(cli: Cli, disk: Disk,
 
 
 def test_progress_reads_well() -> None:
-    assert progress_line(512 << 20, 2 << 30, 500 << 20, 10.0) == "512 MiB of 2.0 GiB, 25 %, 50 MiB/s, 30s left"
-    assert progress_line(2 << 30, 2 << 30, 500 << 20, 10.0) == "2.0 GiB, 50 MiB/s"
-    assert progress_line(0, 0, 0, 0.0) == "0 B"
-    sizes = {0: "0 B", 999: "999 B", 1000: "1.0 KiB", 1536: "1.5 KiB", 999_999: "977 KiB", 1 << 40: "1.0 TiB"}
-    assert {count: size(count) for count in sizes} == sizes
+    assert progress_line(512 << 20, 2 << 30, 500 << 20, 10.0) == "512 MiB of 2 GiB, 25 %, 50 MiB/s, 30s left"
+    assert progress_line(2 << 30, 2 << 30, 500 << 20, 10.0) == "2 GiB, 50 MiB/s"
+    assert progress_line(0, 0, 0, 0.0) == "0 bytes"
 
 
 # --- definitions ----------------------------------------------------------------------------------------------------
