@@ -19,7 +19,7 @@ from orchestrator.auth import KeyRing
 from orchestrator.core.routes import Route, RouteTable, Server
 from orchestrator.gateway import HAProxyGateway
 from orchestrator.gateway.admission import admit
-from orchestrator.gateway.render import members, render, structure
+from orchestrator.gateway.render import Sockets, members, render, structure
 from orchestrator.settings import GatewaySettings
 
 SIZES = ((10, 3), (100, 3), (1_000, 3))
@@ -75,7 +75,7 @@ async def measure(services: int, routings: int) -> dict[str, float]:
         finally:
             await gateway.stop()
         granted, _ = admit(full, {})
-        wanted = structure(granted, settings, [key.secret for key in keys.signing_keys()], "onward.sock")
+        wanted = structure(granted, settings, [key.secret for key in keys.signing_keys()], Sockets("o", "r", "m"))
         rendering = timed(lambda: render(wanted, members(granted)), 3)
     shown = {"rendering alone": rendering} | {name: statistics.median(took) for name, took in found.items()}
     return shown | {"memory": float(memory)}

@@ -28,6 +28,7 @@ from orchestrator.core.plan_views import ApplyRequest, ApplyView, PlanRequest, P
 from orchestrator.core.ports import Execution, Invocation
 from orchestrator.core.revision_views import RevisionDetail, RevisionView
 from orchestrator.core.token_views import KeyView, TokenCheck, TokenRequest, TokenView
+from orchestrator.core.traffic_views import AccessEntry, LogLevel, LogLevelView, SeriesView, TopView, UsageView
 from orchestrator.core.views import (
     EventView,
     ExplainView,
@@ -219,3 +220,20 @@ class Control(Protocol):
 
     async def try_cancel(self, ident: str) -> TryView:
         """Returns when nothing of it is left."""
+
+    async def top(self) -> Sequence[TopView]:
+        """Every service, by name."""
+
+    async def series(self, service: str | None, window: float) -> SeriesView:
+        """`service` None: all together; `window`: the last seconds, an hour at most."""
+
+    async def usage(self, service: str | None, token: str | None, days: int) -> Sequence[UsageView]:
+        """Of the last `days` days, today included. `token`: an id or a name."""
+
+    def access(self, ref: str, *, tail: int, follow: bool) -> AsyncIterator[AccessEntry]:
+        """The last `tail` requests of a service, oldest first, then with `follow` those that end."""
+
+    async def log_level(self) -> LogLevelView: ...
+
+    async def set_log_level(self, level: LogLevel) -> LogLevelView:
+        """Until the daemon is restarted."""

@@ -15,6 +15,7 @@ from orchestrator.app.inside import Inside
 from orchestrator.app.logs import LogPart
 from orchestrator.app.models import ModelFolders
 from orchestrator.app.modifying import Modifying
+from orchestrator.app.observing import Observing
 from orchestrator.app.plans import PlanChanges
 from orchestrator.core import present
 from orchestrator.core.access_views import AuditView, ConfigView, SettingView
@@ -23,8 +24,8 @@ from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryR
 from orchestrator.core.errors import Conflict, InvalidInput, Unavailable
 from orchestrator.core.log_cursor import read_places
 from orchestrator.core.pending import change_of
-from orchestrator.core.state import Routing, RoutingStatus, ServiceStatus
-from orchestrator.core.status import is_shown, is_up, routing_status, service_status
+from orchestrator.core.state import Routing, ServiceStatus
+from orchestrator.core.status import is_shown, is_up, service_status
 from orchestrator.core.token_views import KeyView, TokenCheck, TokenRequest, TokenView
 from orchestrator.core.views import (
     EventView,
@@ -43,7 +44,7 @@ LATEST = 20
 """Events shown with a service."""
 
 
-class DaemonControl(Inside, PlanChanges, Modifying, Asking, ModelFolders):
+class DaemonControl(Inside, PlanChanges, Modifying, Asking, ModelFolders, Observing):
     """Implements `api.control.Control`."""
 
     # --- the daemon -------------------------------------------------------------------------------------------------
@@ -89,17 +90,6 @@ class DaemonControl(Inside, PlanChanges, Modifying, Asking, ModelFolders):
         if not self._facts.observed_ok:
             raise Unavailable(f"not ready: the runtime is not observed ({self._parts.loop.seen.engine_error})")
         await self._parts.store.check()
-
-    async def metrics(self) -> bytes:
-        by_service = self._facts.by_service()
-        services = [service_status(s, by_service.get(s.id, ())) for s in self._facts.services.values()]
-        return self._parts.metrics.render(services, self._routing_statuses())
-
-    def _routing_statuses(self) -> list[RoutingStatus]:
-        """Of those that `ps` shows."""
-        of = self._facts.services
-        shown = [r for r in self._facts.routings.values() if r.service_id in of and is_shown(r, of[r.service_id])]
-        return [routing_status(r) for r in shown]
 
     async def doctor(self) -> Sequence[CheckView]:
         return await asyncio.to_thread(host_checks, self._parts.settings, running=True)

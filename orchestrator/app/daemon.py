@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -31,8 +32,11 @@ from orchestrator.core.granting import CONTAINER_RUNTIMES
 from orchestrator.core.ports import Gateway, Runtime, RuntimeInfo
 from orchestrator.executor import Executor, Launcher
 from orchestrator.gateway import HAProxyGateway
+from orchestrator.records import Recorder
+from orchestrator.records.traces import Traces
 from orchestrator.runtimes import open_runtime
 from orchestrator.runtimes.host import host_capacity
+from orchestrator.scheduler.accounting import Accounting
 from orchestrator.scheduler.clock import SteadyClock
 from orchestrator.scheduler.facts import Facts
 from orchestrator.scheduler.groups import resource_groups
@@ -40,6 +44,7 @@ from orchestrator.scheduler.journal import Journal
 from orchestrator.scheduler.loop import Loop
 from orchestrator.scheduler.notify import Notifier
 from orchestrator.scheduler.reader import FolderReader
+from orchestrator.scheduler.sampler import Sampler
 from orchestrator.scheduler.tokens import Tokens
 from orchestrator.scheduler.wakeups import Watched, guard_gateway, periodic, watch_engine, watch_folders
 from orchestrator.settings import Settings
@@ -51,6 +56,8 @@ EVENTS_AGE = 30 * 86400.0
 AUDIT_KEPT, AUDIT_STRANGERS, AUDIT_SIZE = 100_000, 1_000, 64 << 20
 """Entries of callers, and of those who sent no valid token; characters of all."""
 AUDIT_AGE = 400 * 86400.0
+USAGE_DAYS = 400
+"""Days of usage that are kept."""
 
 
 def serve(settings: Settings, *, ephemeral: bool = False) -> int:
@@ -104,11 +111,16 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     store = await Store.open(settings.store.url, settings.state_dir)
     runtime: Runtime | None = None
     gateway: Gateway | None = None
+    traces: Traces | None = None
     try:
+        traces = Traces(settings.tracing, __version__) if settings.tracing.endpoint else None
         runtime, reason = await open_runtime(settings, store.installation, settings.state_dir)
         info = await _info(runtime)
         keys = KeyRing.open(settings.state_dir)
-        gateway = HAProxyGateway(settings.gateway, settings.state_dir, keys.signing_keys, certificates.gateway)
+        tracing = settings.tracing.sample if traces is not None else 0.0
+        gateway = HAProxyGateway(
+            settings.gateway, settings.state_dir, keys.signing_keys, certificates.gateway, tracing=tracing
+        )
         journal = Journal(store, clock)
         facts = Facts(
             store,
@@ -124,6 +136,10 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         metrics = Metrics(__version__)
         loop = Loop(facts, reader, runtime, gateway, executor, journal, clock, metrics)
         tries = Tries(settings, runtime, launcher, loop.prober, clock, loop.tries, facts.world)
+        recorder = Recorder(settings.state_dir, settings.access_log, lambda token: accounting.token_name(token))
+        recorder.trace = traces.take if traces is not None else None
+        accounting = Accounting(store, recorder, facts)
+        await accounting.begin()
         LOG.info("daemon.started", pid=os.getpid(), runtime=runtime.name, why=reason, state_dir=str(settings.state_dir))
         yield Parts(
             settings=settings,
@@ -144,10 +160,18 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
             trying=BackgroundTries(tries, clock),
             logs=Logs(runtime, launcher, facts),
             metrics=metrics,
+            recorder=recorder,
+            accounting=accounting,
+            sampler=Sampler(facts, gateway, runtime, recorder, clock),
+            traces=traces,
             started_at=clock.now(),
         )
         await journal.flush()
+        await accounting.flush()
+        recorder.close()
     finally:
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
         if gateway is not None:
             await gateway.close()
         if runtime is not None:
@@ -194,6 +218,9 @@ async def _run(parts: Parts, notifier: Notifier, stop: asyncio.Event) -> None:
         "engine": watch_engine(parts.runtime, loop.wake),
         "gateway": guard_gateway(gateway, loop.republish, gateway_lost),
         "certificates": parts.certificates.watch(loop.republish),
+        "records": gateway.records(parts.recorder.take),
+        "accounting": parts.accounting.run(),
+        "sampler": parts.sampler.run(),
     }
     try:
         async with asyncio.TaskGroup() as group:
@@ -232,5 +259,6 @@ async def _housekeeping(parts: Parts) -> None:
         await parts.store.prune_events(EVENTS_KEPT, parts.clock.wall() - EVENTS_AGE)
         oldest = parts.clock.wall() - AUDIT_AGE
         await parts.store.prune_audit(AUDIT_KEPT, AUDIT_STRANGERS, AUDIT_SIZE, oldest)
+        await parts.store.prune_usage((datetime.now(UTC).date() - timedelta(days=USAGE_DAYS)).isoformat())
     except OrchestratorError as error:
         LOG.error("housekeeping.failed", cause=error.message, hint=error.hint)

@@ -1,23 +1,50 @@
-"""structlog for the daemon: text on a terminal, one JSON object a line elsewhere."""
+"""structlog for the daemon: text on a terminal, one JSON object a line elsewhere; the level may change as it runs."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
+from typing import Any
 
 import structlog
 
+from orchestrator.core.traffic_views import LogLevel
 from orchestrator.settings import LogSettings
+
+_LEVELS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "exception": 40, "critical": 50}
+
+
+class _Level:
+    """The one level of the process. Loggers are cached, so they ask here."""
+
+    least: LogLevel = "info"
+
+
+def set_level(level: LogLevel) -> None:
+    """From now on, for everything the daemon logs."""
+    _Level.least = level
+
+
+def level() -> LogLevel:
+    return _Level.least
+
+
+def _enough(_logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if _LEVELS.get(method, 50) < _LEVELS[_Level.least]:
+        raise structlog.DropEvent
+    return event
 
 
 def configure(settings: LogSettings) -> None:
     text = settings.format == "text" or (settings.format == "auto" and sys.stderr.isatty())
-    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    set_level(settings.level)
     renderer = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if text else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[
+            _enough,
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -25,7 +52,7 @@ def configure(settings: LogSettings) -> None:
             *([] if text else [structlog.processors.format_exc_info]),
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -11,9 +11,13 @@ from orchestrator.app.tries import Tries
 from orchestrator.app.trying import BackgroundTries
 from orchestrator.auth import KeyRing
 from orchestrator.core.ports import Clock, Gateway, Runtime, RuntimeInfo
+from orchestrator.records import Recorder
+from orchestrator.records.traces import Traces
+from orchestrator.scheduler.accounting import Accounting
 from orchestrator.scheduler.journal import Journal
 from orchestrator.scheduler.loop import Loop
 from orchestrator.scheduler.reader import FolderReader
+from orchestrator.scheduler.sampler import Sampler
 from orchestrator.scheduler.tokens import Tokens
 from orchestrator.settings import Settings
 from orchestrator.store import Store
@@ -41,4 +45,8 @@ class Parts:
     trying: BackgroundTries
     logs: Logs
     metrics: Metrics
+    recorder: Recorder
+    accounting: Accounting
+    sampler: Sampler
+    traces: Traces | None
     started_at: float

@@ -36,6 +36,15 @@ from orchestrator.core.model_views import (
 from orchestrator.core.plan_views import ApplyRequest, ApplyView, PlanRequest, PlanView, ProgressView, TargetView
 from orchestrator.core.revision_views import RatioRequest, RevisionDetail, RevisionView, RollbackRequest
 from orchestrator.core.token_views import InspectRequest, KeyView, TokenCheck, TokenRequest, TokenView
+from orchestrator.core.traffic_views import (
+    AccessEntry,
+    LogLevel,
+    LogLevelRequest,
+    LogLevelView,
+    SeriesView,
+    TopView,
+    UsageView,
+)
 from orchestrator.core.views import (
     ConfirmedView,
     ConfirmRequest,
@@ -304,6 +313,39 @@ class Client:
         where, query = _path("/v1/routings", routing_id) + "/files", {"path": path, "into": _flag(into)}
         async with self._answer("PUT", where, query, None, _ARCHIVE, headers=_TAR, data=archive) as response:
             return _read(CopiedView, await response.read())
+
+    # --- requests
+
+    async def top(self) -> tuple[TopView, ...]:
+        """Every service, by name."""
+        return await self._many("GET", "/v1/top", TopView)
+
+    async def series(self, service: str | None = None, *, window: float = 3600) -> SeriesView:
+        """`service` None: all together; `window`: seconds back from now."""
+        return await self._one("GET", "/v1/series", SeriesView, query={"service": service, "window": window})
+
+    async def usage(
+        self, *, service: str | None = None, token: str | None = None, days: int = 30
+    ) -> tuple[UsageView, ...]:
+        """`token`: an id or a name; `days` back from now, today included."""
+        query = {"service": service, "token": token, "days": days}
+        return await self._many("GET", "/v1/usage", UsageView, query=query)
+
+    async def access(self, ref: str, *, tail: int = 100, follow: bool = False) -> AsyncGenerator[AccessEntry, None]:
+        """The last `tail` requests of a service, then with `follow` those that end."""
+        path, query = _path("/v1/access", ref), {"tail": tail, "follow": _flag(follow)}
+        if not follow:
+            for entry in await self._many("GET", path, AccessEntry, query=query):
+                yield entry
+            return
+        async for line in self._lines("GET", path, query=query):
+            yield _read(AccessEntry, line)
+
+    async def log_level(self) -> LogLevelView:
+        return await self._one("GET", "/v1/log", LogLevelView)
+
+    async def set_log_level(self, level: LogLevel) -> LogLevelView:
+        return await self._one("PUT", "/v1/log", LogLevelView, body=LogLevelRequest(level=level))
 
     # --- tokens
 

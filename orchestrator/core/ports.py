@@ -180,6 +180,15 @@ class PullProgress:
         return f"fetching {self.image}{known}"
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one unit takes: seconds of CPU since it began, and bytes of memory now (without file caches where the
+    runtime can tell them apart)."""
+
+    cpu: float
+    memory: int
+
+
 class Runtime(Protocol):
     """A container engine. Units are addressed by `Unit.id`; every call but `create` on a unit that does not exist
     raises `NotFound`, except `stop` and `remove`, which are idempotent. Errors: `RuntimeFailure` (the engine refused),
@@ -241,6 +250,9 @@ class Runtime(Protocol):
         """What the unit's own processes listen on; None: it cannot be seen from here. No cheaper than
         `owns_listener`."""
 
+    async def usage(self) -> Mapping[str, Usage]:
+        """Unit id to what it takes, of the running ones; one that cannot be read now is left out."""
+
     async def clear(self) -> None:
         """Remove what the installation has besides its units (its network): nothing of it is to stay."""
 
@@ -256,6 +268,11 @@ class Published:
 
     problems: Mapping[str, str] = field(default_factory=dict)
     reloaded: bool = False
+
+
+TakeRecords = Callable[[str, Sequence[bytes], bool], None]
+"""Called in a thread: name of a worker, its lines in order, and whether these are all that it still has, from the
+beginning: some were given before then, in this daemon's life or the last one's."""
 
 
 class Gateway(Protocol):
@@ -282,6 +299,17 @@ class Gateway(Protocol):
     async def traffic(self) -> Mapping[str, Mapping[str, Traffic]]:
         """What routings have answered: name of a worker to routing id to its counters since that worker began. A
         reload brings a new worker with counters of its own; the old one is listed as long as it lives."""
+
+    async def waiting(self) -> Mapping[str, int]:
+        """Service's name in lower case to requests that wait for its routings, over all workers; those that have none
+        may be left out."""
+
+    async def records(self, take: TakeRecords) -> None:
+        """Gives `take` a line of `core.records` for every request that has ended, until it is cancelled. Lines wait
+        in the gateway, in bounded memory, while nobody takes them. Never raises for a gateway that is down."""
+
+    async def exporter(self) -> bytes:
+        """The gateway's own metrics as Prometheus text; empty: it has none."""
 
     async def close_sessions(self, routing: str) -> None:
         """End what is still open on a routing."""

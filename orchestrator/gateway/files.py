@@ -14,7 +14,7 @@ from pathlib import Path
 
 from orchestrator.auth import Certificate, private
 from orchestrator.core.errors import Unavailable
-from orchestrator.gateway.render import HOLD, MAPS, hold_source, map_text
+from orchestrator.gateway.render import HOLD, MAPS, Sockets, hold_source, map_text
 
 MAP_NAMES = ("backend", "state", "public", "ports", "hosts", "revoked")
 CERTIFICATE = "tls-"
@@ -43,6 +43,19 @@ class Files:
     @property
     def onward(self) -> Path:
         return self.sockets / "onward.sock"
+
+    @property
+    def records(self) -> Path:
+        return self.sockets / "records.sock"
+
+    @property
+    def metrics(self) -> Path:
+        return self.sockets / "metrics.sock"
+
+    @property
+    def told(self) -> Sockets:
+        """Those that stand in a configuration."""
+        return Sockets(str(self.onward), str(self.records), str(self.metrics))
 
     def drop_sockets(self) -> None:
         """After HAProxy ended: nothing of it stays behind in a shared folder."""
@@ -105,7 +118,7 @@ def files(state_dir: Path) -> Files:
 
 
 def _fits(folder: Path) -> bool:
-    return len(os.fsencode(folder / "onward.sock")) <= _LONGEST and bool(_PLAIN.fullmatch(str(folder)))
+    return len(os.fsencode(folder / "records.sock")) <= _LONGEST and bool(_PLAIN.fullmatch(str(folder)))
 
 
 def _short(folder: Path) -> Path:

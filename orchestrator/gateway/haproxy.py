@@ -18,14 +18,16 @@ import structlog
 
 from orchestrator.auth import Certificate, SigningKey, private
 from orchestrator.core.errors import Unavailable
-from orchestrator.core.ports import Published
+from orchestrator.core.ports import Published, TakeRecords
 from orchestrator.core.routes import Route, RouteTable, Traffic
 from orchestrator.gateway import listening, process, runtime, starting
 from orchestrator.gateway.admission import Granted, admit
 from orchestrator.gateway.binary import binary
 from orchestrator.gateway.counting import Counting
+from orchestrator.gateway.exporter import exported
 from orchestrator.gateway.files import files
 from orchestrator.gateway.master import Down, Master, Processes, Unasked
+from orchestrator.gateway.records import RecordReader
 from orchestrator.gateway.render import (
     MAPS,
     USE_EXPIRY,
@@ -45,10 +47,17 @@ Keys = Callable[[], Sequence[SigningKey]]
 
 class HAProxyGateway:
     """`settings.managed` False: the process belongs to a unit of its own; here it is only told what to serve.
-    `certificate` None: plain http; another one than before is a reload, which ends no connection."""
+    `certificate` None: plain http; another one than before is a reload, which ends no connection.
+    `tracing`: share of the requests that begin a trace; 0: none."""
 
     def __init__(
-        self, settings: GatewaySettings, state_dir: Path, keys: Keys, certificate: Certificate | None = None
+        self,
+        settings: GatewaySettings,
+        state_dir: Path,
+        keys: Keys,
+        certificate: Certificate | None = None,
+        *,
+        tracing: float = 0.0,
     ) -> None:
         self._settings = settings
         self._state_dir = state_dir
@@ -57,6 +66,8 @@ class HAProxyGateway:
         self._files = files(state_dir)
         self._master = Master(self._files.master)
         self._counting = Counting(self._master, self._files.onward)
+        self._records = RecordReader(self._files.records, self._master, settings.records_buffer)
+        self._tracing = tracing
         self._one = asyncio.Lock()
         self._failed: tuple[str, str] = ("", "")
         """Digest of a structure that could not be loaded, and why: it is not tried again unchanged."""
@@ -138,7 +149,7 @@ class HAProxyGateway:
             routes, refused = await self._grant(host, routes, found)
             names = {route.service.lower(): route.service for route in table.routes}
             name = await asyncio.to_thread(self._files.write_certificate, self._certificate)
-            wanted = structure(routes, self._settings, self._secrets(), str(self._files.onward), name)
+            wanted = structure(routes, self._settings, self._secrets(), self._files.told, name, self._tracing)
             reloaded = await self._bring(wanted, contents(routes), found)
             return Published(problems | {names[name]: why for name, why in refused.items()}, reloaded)
 
@@ -214,6 +225,7 @@ class HAProxyGateway:
             raise _not_loaded(why)
         self._failed = ("", "")
         await asyncio.to_thread(self._files.drop_certificates, wanted.certificate)
+        self._records.renew()
         LOG.info("gateway.reloaded", services=len(inside.maps["state"]))
 
     def _exchange(self, text: str, entries: Mapping[str, Mapping[str, str]]) -> str:
@@ -299,6 +311,20 @@ class HAProxyGateway:
 
     async def traffic(self) -> Mapping[str, Mapping[str, Traffic]]:
         return await self._counting.read()
+
+    # --- what is measured -------------------------------------------------------------------------------------------
+
+    async def waiting(self) -> Mapping[str, int]:
+        found: Counter[str] = Counter()
+        for answer in (await self._master.ask_all("show held")).values():
+            found.update(runtime.held(answer))
+        return found
+
+    async def records(self, take: TakeRecords) -> None:
+        await self._records.run(take)
+
+    async def exporter(self) -> bytes:
+        return await exported(self._files.metrics)
 
     async def close_sessions(self, routing: str) -> None:
         """By server, so that no other's can be meant. A worker that is being replaced takes no commands on those."""

@@ -78,6 +78,14 @@ local function wait(txn, service, line, ticket, till)
   end
 end
 
+-- How many wait, service by service: what the daemon asks for.
+core.register_cli({ "show", "held" }, "", function(applet)
+  for service, line in pairs(lines) do
+    sweep(line, now())
+    if line.count > 0 then applet:send(string.format("%s %d\n", service, line.count)) end
+  end
+end)
+
 core.register_action("hold", { "http-req" }, function(txn)
   local service, at = txn:get_var("txn.service"), now()
   txn:set_var("txn.held", "timeout") -- as it stays if the client goes away
@@ -91,4 +99,5 @@ core.register_action("hold", { "http-req" }, function(txn)
   local held = wait(txn, service, line, ticket, till)
   leave(service, line, ticket)
   txn:set_var("txn.held", held)
+  txn:set_var("txn.held_ms", now() - at)
 end, 0)

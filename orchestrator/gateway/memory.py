@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from uuid import uuid4
 
 from orchestrator.auth import SigningKey, verify
 from orchestrator.core.errors import NotAuthorised, Unavailable
-from orchestrator.core.ports import Published
+from orchestrator.core.ports import Published, TakeRecords
+from orchestrator.core.records import FORM, Field
 from orchestrator.core.routes import Route, RouteTable, Traffic
 from orchestrator.gateway.admission import Granted, admit, weights
 from orchestrator.settings import GatewaySettings
 
 HELD = (503, "holding")
+RECORDS = 10_000
+"""Records that are kept."""
 _FORBIDDEN = ("token_other_service", "token_scope")
 _AUTHORIZATION = re.compile(r"(?:bearer|backendai) +(\S+)", re.IGNORECASE)
 
@@ -39,8 +43,12 @@ class MemoryGateway:
         self._waiting: Counter[str] = Counter()
         self._routes: tuple[Route, ...] = ()
         self._turns: Counter[str] = Counter()
+        self._take: TakeRecords | None = None
+        self._token = ""
+        """Id of the one that the request had which is decided now."""
         self.running = False
         self.revoked: frozenset[str] = frozenset()
+        self._kept: deque[bytes] = deque(maxlen=RECORDS)
         self.opened: Counter[str] = Counter()
         self.counted: dict[str, Traffic] = {}
         self.published: list[RouteTable] = []
@@ -76,6 +84,27 @@ class MemoryGateway:
     async def traffic(self) -> Mapping[str, Mapping[str, Traffic]]:
         self._require()
         return {"memory": dict(self.counted)}
+
+    async def waiting(self) -> Mapping[str, int]:
+        self._require()
+        return {service.lower(): count for service, count in self._waiting.items()}
+
+    async def records(self, take: TakeRecords) -> None:
+        await asyncio.to_thread(take, "memory", tuple(self._kept), True)
+        self._take = take
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._take = None
+
+    def recorded(self, line: bytes) -> None:
+        """As if this request had ended."""
+        self._kept.append(line)
+        if self._take is not None:
+            self._take("memory", (line,), False)
+
+    async def exporter(self) -> bytes:
+        return b""
 
     async def close_sessions(self, routing: str) -> None:
         self._require()
@@ -120,6 +149,23 @@ class MemoryGateway:
         self, path: str, headers: Mapping[str, str] | None = None, *, host: str = "gateway", method: str = "GET"
     ) -> tuple[int, str]:
         """Status and the routing that would answer, or the error's code; `HELD` where it would wait."""
+        status, said = found = self._decide(path, headers, host, method)
+        if found != HELD and path.partition("?")[0] != "/-/healthy":
+            route = self._route(path, host)
+            self.recorded(self._record(path, method, status, said, route.service if route else ""))
+        return found
+
+    def _record(self, path: str, method: str, status: int, said: str, service: str) -> bytes:
+        told: dict[Field, object] = dict.fromkeys(Field, 0)
+        told |= {Field.FORM: FORM.decode(), Field.AT: round(self._wall() * 1000), Field.REQUEST: uuid4()}
+        told |= {Field.SERVICE: service.lower() or "-", Field.ROUTING: said if status == 200 else "-"}
+        told |= {Field.METHOD: method, Field.PATH: path.partition("?")[0], Field.STATUS: status, Field.END: "--"}
+        told |= {Field.TOKEN: self._token or "-", Field.CLIENT: "127.0.0.1"}
+        told |= dict.fromkeys((Field.HELD, Field.STREAM, Field.TRACE), "-")
+        return "\t".join(str(told[field]) for field in Field).encode()
+
+    def _decide(self, path: str, headers: Mapping[str, str] | None, host: str, method: str) -> tuple[int, str]:
+        self._token = ""
         given = {name.lower(): value for name, value in (headers or {}).items()}
         route = self._route(path, host)
         if route is None:
@@ -155,7 +201,8 @@ class MemoryGateway:
         if found is None:
             return "token_malformed"
         try:
-            verify(found[1], self._keys(), service=route.service, now=self._wall(), revoked=self.revoked)
+            known = verify(found[1], self._keys(), service=route.service, now=self._wall(), revoked=self.revoked)
         except NotAuthorised as error:
             return error.code
+        self._token = known.id
         return ""

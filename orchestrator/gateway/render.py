@@ -12,6 +12,7 @@ from importlib import resources
 import jinja2
 
 from orchestrator.auth import NEVER
+from orchestrator.core.records import FORM, Field
 from orchestrator.core.routes import Route, Server, Side
 from orchestrator.gateway.admission import weights
 from orchestrator.settings import GatewaySettings, address
@@ -29,6 +30,29 @@ SERVER_OPTIONS = "pool-purge-delay 1s"
 """Idle connections go long before a model server closes them just as the next request is on its way."""
 _OWN_PORT = re.compile(r"^  bind \S*:([0-9]+)(?: ssl .*)? # own$", re.MULTILINE)
 _CERTIFICATE = re.compile(r"^  bind \S+ ssl crt (\S+) ", re.MULTILINE)
+RECORD: Mapping[Field, str] = {
+    Field.FORM: FORM.decode(),
+    Field.AT: "%[date(0,ms)]",
+    Field.REQUEST: "%[var(txn.id)]",
+    Field.SERVICE: "%[var(txn.known_service)]",
+    Field.ROUTING: "%s",
+    Field.TOKEN: "%[var(txn.jti)]",
+    Field.METHOD: "%HM",
+    Field.PATH: "%HPO",
+    Field.STATUS: "%ST",
+    Field.END: "%ts",
+    Field.TOTAL: "%Ta",
+    Field.HELD: "%[var(txn.held_ms)]",
+    Field.QUEUE: "%Tw",
+    Field.CONNECT: "%Tc",
+    Field.FIRST: "%Tr",
+    Field.IN: "%U",
+    Field.OUT: "%B",
+    Field.CLIENT: "%ci",
+    Field.STREAM: "%[var(txn.stream)]",
+    Field.TRACE: "%[var(txn.sampled)]",
+}
+"""How HAProxy writes each field of a record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +73,29 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Sockets:
+    """Where it listens for itself and for the daemon: requests that old workers hand on, readers of records, and of
+    its own metrics."""
+
+    onward: str
+    records: str
+    metrics: str
+
+
+@dataclass(frozen=True, slots=True)
 class Structure:
     """Equal structures need no reload between them. `digest` names one; the running worker knows its own.
     `certificate`: its file's name; empty: plain http."""
 
     listen: str
-    onward: str
+    sockets: Sockets
     settings: GatewaySettings
     secrets: tuple[str, ...]
     ports: tuple[int, ...]
     backends: tuple[Backend, ...]
     certificate: str = ""
+    tracing: float = 0.0
+    """Share of the requests without a trace of their own that begin one; 0: no header is looked at."""
 
     @property
     def digest(self) -> str:
@@ -79,12 +115,17 @@ def contents(routes: Sequence[Route]) -> Contents:
 
 
 def structure(
-    routes: Sequence[Route], settings: GatewaySettings, secrets: Sequence[str], onward: str, certificate: str = ""
+    routes: Sequence[Route],
+    settings: GatewaySettings,
+    secrets: Sequence[str],
+    sockets: Sockets,
+    certificate: str = "",
+    tracing: float = 0.0,
 ) -> Structure:
     backends = tuple(_backend(route, side) for route in routes for side in _sides(route))
     ports = tuple(sorted(r.port for r in routes if r.port is not None))
     listen = bind(*address(settings.listen))
-    return Structure(listen, onward, settings, tuple(secrets), ports, backends, certificate)
+    return Structure(listen, sockets, settings, tuple(secrets), ports, backends, certificate, tracing)
 
 
 def _sides(route: Route) -> tuple[Side, ...]:
@@ -142,7 +183,12 @@ def render(wanted: Structure, servers: Mapping[tuple[str, str], Member]) -> str:
         listen=wanted.listen,
         host=wanted.listen.rsplit(":", 1)[0],
         ports=wanted.ports,
-        onward=wanted.onward,
+        onward=wanted.sockets.onward,
+        records=wanted.sockets.records,
+        metrics=wanted.sockets.metrics,
+        records_buffer=settings.records_buffer,
+        record="\\t".join(RECORD[field] for field in Field),
+        tracing=max(1, round(wanted.tracing * 10_000)) if wanted.tracing > 0 else 0,
         secrets=wanted.secrets,
         maps=MAPS,
         scheme="https" if wanted.certificate or settings.public_url.startswith("https:") else "http",

@@ -80,6 +80,12 @@ def open_on(answer: str) -> Counter[str]:
     return found
 
 
+def held(answer: str) -> Counter[str]:
+    """From `show held`: service to requests that wait for its routings."""
+    rows = (line.split(" ") for line in answer.splitlines())
+    return Counter({row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdecimal()})
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """A token on one client connection; `running`: a request of it is open; `age`: seconds since its last use."""

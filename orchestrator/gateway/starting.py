@@ -56,7 +56,7 @@ def launch(
 def _empty(
     settings: GatewaySettings, paths: Files, secrets: Sequence[str], certificate: Certificate | None
 ) -> Structure:
-    return structure((), settings, secrets, str(paths.onward), paths.write_certificate(certificate))
+    return structure((), settings, secrets, paths.told, paths.write_certificate(certificate))
 
 
 def _write_missing(paths: Files, empty: Structure) -> None:

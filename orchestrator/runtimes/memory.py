@@ -7,7 +7,7 @@ be a real one that the test serves. Several daemons share one `MemoryEngine`, as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from orchestrator.core.errors import NotFound, RuntimeFailure, Unavailable
 from orchestrator.core.listening import Listener
@@ -23,6 +23,7 @@ from orchestrator.core.ports import (
     RuntimeInfo,
     Unit,
     Unpacked,
+    Usage,
 )
 from orchestrator.core.state import Observed
 from orchestrator.runtimes import memory_files
@@ -128,6 +129,11 @@ class MemoryRuntime:
         self._reach()
         self._member(unit_id)
         return None
+
+    async def usage(self) -> Mapping[str, Usage]:
+        self._reach()
+        mine = [(id, m) for (installation, id), m in self.engine.members.items() if installation == self._installation]
+        return {id: member.program.takes for id, member in mine if member.state == "running"}
 
     async def logs(
         self, unit_id: str, *, follow: bool = False, tail: int | None = None, since: float | None = None

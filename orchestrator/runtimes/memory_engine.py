@@ -11,7 +11,7 @@ from itertools import count
 from orchestrator.core.errors import NotFound, OrchestratorError
 from orchestrator.core.paths import HOME
 from orchestrator.core.port_use import uses_port
-from orchestrator.core.ports import Clock, CommandResult, LogLine, Unit
+from orchestrator.core.ports import Clock, CommandResult, LogLine, Unit, Usage
 from orchestrator.core.state import Group, UnitState
 from orchestrator.runtimes.changes import Changes
 
@@ -32,6 +32,8 @@ class Program:
     honours_term: bool = True
     prints: tuple[tuple[str, bytes], ...] = ()
     """Stream (`out`, `err`) and bytes, written when it starts."""
+    takes: Usage = Usage(0.5, 64 << 20)
+    """What it has taken, whenever it is asked."""
     commands: Mapping[str, CommandResult] = field(default_factory=dict)
     """What commands in it give, by their first word; all others end with 0 and print nothing, but for those of
     `runtimes.memory_execution`."""

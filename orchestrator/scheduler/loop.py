@@ -54,6 +54,8 @@ class Watch(Protocol):
     def looked(self, seconds: float) -> None: ...
     def applied(self, operation: str, result: str) -> None: ...
     def observe_failed(self) -> None: ...
+    def probed(self, service: str, passed: bool) -> None: ...
+    def became_healthy(self, service: str, seconds: float) -> None: ...
 
 
 class Loop:
@@ -112,8 +114,11 @@ class Loop:
         routing = self.facts.routings.get(routing_id)
         if routing is None or routing.started_at is None:
             return
+        self._watch.probed(routing.service, result.ok)
         known = self._probed.get(routing_id, routing.probe)
         probe = fold(known, result, routing.health, routing.started_at)
+        if probe.passed_once and not known.passed_once and routing.unit_created_at is not None:
+            self._watch.became_healthy(routing.service, result.at - routing.unit_created_at)
         changes = (probe.healthy, probe.unhealthy_since) != (known.healthy, known.unhealthy_since)
         if changes or routing_id in self._probed:
             self._probed[routing_id] = probe

@@ -2,33 +2,39 @@
 
 from orchestrator.settings.loading import load
 from orchestrator.settings.models import (
+    AccessLogSettings,
     ApiSettings,
     DockerSettings,
     FolderSettings,
     GatewaySettings,
     GroupSettings,
     LogSettings,
+    MetricsSettings,
     Origins,
     RuntimeName,
     Settings,
     StoreSettings,
+    TracingSettings,
     address,
     own_hosts,
 )
 from orchestrator.settings.showing import Shown, shown
 
 __all__ = [
+    "AccessLogSettings",
     "ApiSettings",
     "DockerSettings",
     "FolderSettings",
     "GatewaySettings",
     "GroupSettings",
     "LogSettings",
+    "MetricsSettings",
     "Origins",
     "RuntimeName",
     "Settings",
     "Shown",
     "StoreSettings",
+    "TracingSettings",
     "address",
     "load",
     "own_hosts",

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator,
 
 from orchestrator.core.definition import Deployment
 from orchestrator.core.loading import deployment_from_mapping
-from orchestrator.core.units import Wrong, parse_amount, parse_count, parse_cpu, parse_memory
+from orchestrator.core.units import Wrong, parse_amount, parse_count, parse_cpu, parse_memory, parse_size
 
 RuntimeName = Literal["docker", "process", "memory", "auto"]
 
@@ -70,6 +70,17 @@ class GatewaySettings(Section):
     )
     hold_requests: int = Field(1000, ge=0, le=100_000, description="Requests of one service that wait at a time.")
     retry_body: int = Field(65536, ge=0, le=1 << 20, description="Bytes; larger requests are not retried.")
+    records_buffer: int = Field(
+        32 << 20,
+        ge=1 << 16,
+        le=1 << 30,
+        description="Bytes that records of requests may take while the daemon is away.",
+    )
+
+    @field_validator("records_buffer", mode="before")
+    @classmethod
+    def _read_buffer(cls, value: object) -> object:
+        return _size(value)
 
     @field_validator("listen")
     @classmethod
@@ -134,6 +145,37 @@ class GroupSettings(Section):
         return {slot: _amount(slot, amount) for slot, amount in value.items()}
 
 
+class AccessLogSettings(Section):
+    enabled: bool = Field(True, description="false: requests are counted, and no file is written of them.")
+    size: int = Field(64 << 20, ge=1 << 16, description="Bytes of entries that are kept of one service.")
+    total: int = Field(4 << 30, ge=1 << 16, description="Bytes of entries that are kept of all services.")
+    age: float = Field(14 * 86400, gt=0, le=1e9, description="Seconds for which entries are kept.")
+
+    @field_validator("size", "total", mode="before")
+    @classmethod
+    def _read_size(cls, value: object) -> object:
+        return _size(value)
+
+
+class MetricsSettings(Section):
+    gateway: bool = Field(True, description="/metrics has HAProxy's own metrics too.")
+    routings: bool = Field(False, description="/metrics has those of the routings too, with service and routing.")
+    routings_path: str = Field("/metrics", pattern=r"^/[^\s?#]*$", description="Where routings have their metrics.")
+
+
+class TracingSettings(Section):
+    endpoint: str = Field("", description="OTLP/HTTP address for traces, such as http://127.0.0.1:4318; empty: none.")
+    sample: float = Field(0.1, gt=0, le=1, description="Share of the requests without a trace that begin one.")
+    service_name: str = Field("orchestrator-gateway", min_length=1, description="Name of this side in the traces.")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _check_endpoint(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+            raise ValueError(f"`{value}` is not an address such as http://127.0.0.1:4318")
+        return value.rstrip("/")
+
+
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, JSON elsewhere.")
@@ -177,6 +219,10 @@ class Settings(Section):
     @property
     def origins(self) -> Origins:
         return self._origins
+
+    access_log: AccessLogSettings = AccessLogSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @field_validator("models_dirs", "data_dirs")
     @classmethod
@@ -231,6 +277,16 @@ def own_hosts(gateway: GatewaySettings) -> frozenset[str]:
     public = urlsplit(gateway.public_url).hostname or ""
     names = {"localhost", machine, machine.partition(".")[0], address(gateway.listen)[0], public}
     return frozenset(name.lower() for name in names if name)
+
+
+def _size(value: object) -> object:
+    """Bytes, or a size with a unit; what is neither is left to the field's own check."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_size(value)
+    except Wrong as wrong:
+        raise ValueError(str(wrong)) from None
 
 
 def _amount(slot: str, amount: object) -> float:

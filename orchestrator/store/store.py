@@ -17,7 +17,8 @@ from orchestrator.core.errors import Unavailable
 from orchestrator.core.events import Event
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Removed, Routing, Service, Token
-from orchestrator.store import codec, sql
+from orchestrator.core.traffic_views import UsageView
+from orchestrator.store import codec, sql, usage
 from orchestrator.store.database import Database
 from orchestrator.store.records import Outcome, Revision, Snapshot, Texts
 from orchestrator.store.schema import migrate
@@ -175,6 +176,23 @@ class Store:
     async def drop_expired_tokens(self, before: float) -> int:
         """Forget those that expired before `before` (wall seconds), revoked or not; how many."""
         return await self._database.write(lambda c: sql.drop_expired_tokens(c, before))
+
+    async def add_usage(self, rows: Sequence[UsageView], marks: Mapping[str, str]) -> None:
+        """Add to what is stored of the same day, service and token. `marks`: what `record_marks` answers from now on,
+        stored in the same transaction."""
+        await self._database.write(lambda c: usage.add(c, rows, marks))
+
+    async def record_marks(self) -> dict[str, str]:
+        return await self._database.read(usage.marks)
+
+    async def usage(self, *, since: str = "", service: str = "", token: str = "") -> list[UsageView]:
+        """By day, service and token, from the day `since` (ISO) on; of one service (in any case), of one token (its id
+        or name)."""
+        return await self._database.read(lambda c: usage.find(c, since, service, token))
+
+    async def prune_usage(self, before: str) -> int:
+        """Delete what is from before that day (ISO); how many rows."""
+        return await self._database.write(lambda c: usage.prune(c, before))
 
     async def put_removed(self, removed: Removed) -> None:
         """One fact per folder and model."""

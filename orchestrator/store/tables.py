@@ -6,7 +6,19 @@ that a field more in `core.state` is no migration: see `store.codec`.
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Dialect, Double, ForeignKey, Index, Integer, MetaData, Table, Text, TypeDecorator
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+)
 
 
 class Words(TypeDecorator[str]):
@@ -105,6 +117,20 @@ tokens = Table(
     Column("kid", Text, nullable=False),
     Column("revoked_at", Double),
     Column("last_used_at", Double),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("day", Text, primary_key=True),
+    Column("service", Words, primary_key=True),
+    Column("token_id", Text, primary_key=True),
+    Column("token_name", Words, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("errors", BigInteger, nullable=False),
+    Column("bytes_in", BigInteger, nullable=False),
+    Column("bytes_out", BigInteger, nullable=False),
+    Column("seconds", Double, nullable=False),
 )
 
 removed = Table(

@@ -7,19 +7,21 @@ import base64
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_box import Box, ModelServer, box, model_servers, route
+from gateway_box import Box, ModelServer, box, model_servers, route, until
 
 from orchestrator.auth import NEVER, KeyRing
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.ports import Gateway
+from orchestrator.core.records import Field, fields
 from orchestrator.core.routes import Route, RouteTable, Server
+from orchestrator.core.state import Token
 from orchestrator.gateway import MemoryGateway
 from orchestrator.settings import GatewaySettings
 
@@ -35,6 +37,11 @@ class Subject:
     ring: KeyRing
     ask: Ask
     server: ModelServer
+
+    def token(self) -> str:
+        """Of id t1, for all services."""
+        now = time.time()
+        return self.ring.issue(Token("t1", "*", "", "infer", now, now + 600), now)
 
 
 @pytest.fixture(params=["haproxy", "memory"])
@@ -328,6 +335,53 @@ async def test_requests_wait_while_their_service_holds(subject: Subject) -> None
     began = time.monotonic()
     assert await subject.ask("/inference/echo/", {}) == (503, "hold_timeout")
     assert 1.4 < time.monotonic() - began < 2.5
+
+
+async def test_every_request_that_has_ended_is_recorded(subject: Subject) -> None:
+    """With its token where one was verified, also those from before somebody took them."""
+    taken: list[list[bytes]] = []
+
+    def take(_worker: str, lines: Sequence[bytes], _whole: bool) -> None:
+        taken.extend(found for line in lines if (found := fields(line)))
+
+    await subject.gateway.publish(RouteTable((route("Echo", subject.server), route("open", open_to_public=True))))
+    bearer = {"Authorization": f"Bearer {subject.token()}"}
+    await subject.ask("/inference/echo/before?key=secret", bearer)
+    task = asyncio.create_task(subject.gateway.records(take))
+    try:
+        await until(lambda: taken)
+        await subject.ask("/inference/ECHO/after", bearer, method="POST")
+        await subject.ask("/inference/nobody/x", bearer)
+        await subject.ask("/inference/echo/refused", {})
+        await subject.ask("/inference/open/x", bearer)
+        await subject.ask("/-/healthy", {})
+        await until(lambda: len(taken) >= 5)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    shown = (Field.SERVICE, Field.METHOD, Field.PATH, Field.STATUS, Field.TOKEN)
+    assert [[one[field].decode() for field in shown] for one in taken] == [
+        ["echo", "GET", "/inference/echo/before", "200", "t1"],
+        ["echo", "POST", "/inference/ECHO/after", "200", "t1"],
+        ["-", "GET", "/inference/nobody/x", "404", "-"],
+        ["echo", "GET", "/inference/echo/refused", "401", "-"],
+        ["open", "GET", "/inference/open/x", "503", "-"],
+    ]
+    assert taken[0][Field.ROUTING] == b"r1"
+    assert abs(int(taken[0][Field.AT]) / 1000 - time.time()) < 60
+    assert not any(b"secret" in field for one in taken for field in one)
+
+
+async def test_those_that_wait_are_counted(subject: Subject) -> None:
+    await subject.gateway.publish(RouteTable((route("echo", state="holding"),)))
+    waits = asyncio.create_task(subject.ask("/inference/echo/", {"Authorization": f"Bearer {subject.token()}"}))
+
+    async def counted() -> bool:
+        return dict(await subject.gateway.waiting()) == {"echo": 1}
+
+    await until(counted)
+    waits.cancel()
+    await asyncio.gather(waits, return_exceptions=True)
 
 
 async def test_a_stopped_gateway_says_so(subject: Subject) -> None:

@@ -349,6 +349,24 @@ async def test_capacity_names_what_routings_draw_from(case: Case) -> None:
     assert capacity.slots["cuda.device"] == len(capacity.devices)
 
 
+async def test_what_a_running_unit_takes_is_told(case: Case) -> None:
+    await case.run("is stubborn")
+    await case.runtime.create(case.unit("r2"))
+
+    async def told() -> Any:
+        return (await case.runtime.usage()).get("r1")
+
+    took = await until(told)
+    assert took.cpu >= 0
+    assert 100_000 < took.memory < 1 << 30
+    assert set(await case.runtime.usage()) == {"r1"}, "what does not run takes nothing"
+    other = case.other()
+    assert await other.usage() == {}
+    await other.close()
+    await case.runtime.stop("r1", 0)
+    assert await case.runtime.usage() == {}
+
+
 async def test_installations_do_not_see_each_other(case: Case) -> None:
     await case.runtime.create(case.unit())
     other = case.other()

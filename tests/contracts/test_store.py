@@ -31,6 +31,7 @@ from orchestrator.core.state import (
     Service,
     Token,
 )
+from orchestrator.core.traffic_views import UsageView
 from orchestrator.store import Outcome, Store, Texts
 from orchestrator.store.codec import EVENT, ROUTING, SERVICE, SPEC
 from orchestrator.store.sql import KEPT_TEXT
@@ -385,6 +386,24 @@ async def test_tokens_are_listed_revoked_and_forgotten(store: Store) -> None:
     assert [t.last_used_at for t in await store.tokens()] == [None, 5.0, 6.0]
     assert await store.drop_expired_tokens(100.5) == 2
     assert [t.id for t in await store.tokens()] == ["t3"]
+
+
+async def test_usage_adds_up_with_its_marks(tmp_path: Path) -> None:
+    row = UsageView(day="2026-01-31", service="Echo", token_id="t1", requests=2, errors=1, bytes_in=2**40, seconds=0.5)
+    named = row.model_copy(update={"token_name": "alice"})
+    store = await Store.open("", tmp_path)
+    await store.add_usage([row, row.model_copy(update={"token_id": ""})], {"7": "a\udcff"})
+    await store.add_usage([named, row.model_copy(update={"day": "2026-02-01"})], {"7": "b"})
+    await store.close()
+    store = await Store.open("", tmp_path)
+    sums = {"requests": 4, "errors": 2, "bytes_in": 2**41, "seconds": 1.0}
+    assert await store.usage(service="ECHO", token="alice") == [named.model_copy(update=sums)]
+    assert [found.token_id for found in await store.usage()] == ["", "t1", "t1"]
+    assert [found.day for found in await store.usage(since="2026-02-01", token="t1")] == ["2026-02-01"]
+    assert await store.usage(service="other") == []
+    assert await store.record_marks() == {"7": "b"}
+    assert await store.prune_usage("2026-02-01") == 2
+    await store.close()
 
 
 async def test_removing_a_service_revokes_only_its_own_tokens(store: Store) -> None:

@@ -45,6 +45,16 @@ from orchestrator.core.revision_views import RevisionDetail, RevisionView
 from orchestrator.core.schema import definition_schema
 from orchestrator.core.state import RoutingStatus, ServiceStatus
 from orchestrator.core.token_views import KeyView, TokenCheck, TokenRequest, TokenView
+from orchestrator.core.traffic_views import (
+    AccessEntry,
+    AccessSeconds,
+    LogLevel,
+    LogLevelView,
+    SeriesPoint,
+    SeriesView,
+    TopView,
+    UsageView,
+)
 from orchestrator.core.views import (
     CauseView,
     EventView,
@@ -88,6 +98,37 @@ ROUTING = RoutingView(
     runtime_id="c1",
     created_at=instant(1_700_000_000),
     healthy_since=instant(1_700_000_001),
+)
+TOP = TopView(
+    service="echo",
+    status="HEALTHY",
+    desired=1,
+    healthy=1,
+    requests_per_second=12.5,
+    p50=0.0021,
+    p99=1.25,
+    open=2,
+    cpu=0.5,
+)
+SERIES = SeriesView(
+    service="echo", step=10, points=(SeriesPoint(time=instant(1_700_000_000), requests=12.5, p50=0.002),)
+)
+USAGE = UsageView(day="2026-01-31", service="echo", token_id="t1", token_name="alice", requests=3, seconds=1.5)
+ACCESS = AccessEntry(
+    time=instant(1_700_000_000),
+    request_id="q1",
+    service="echo",
+    routing="r1",
+    token_id="t1",
+    token_name="ali\x1bce",
+    method="GET",
+    path="/inference/echo/x",
+    status=200,
+    end="--",
+    seconds=AccessSeconds(total=0.25, hold=0.125, queue=0.0, connect=0.0, first_byte=0.1),
+    bytes_in=400,
+    bytes_out=5000,
+    client="127.0.0.1",
 )
 SPEC = {
     "model_name": "echo",
@@ -478,6 +519,32 @@ class SmallControl:
     async def try_cancel(self, ident: str) -> TryView:
         self._note("try_cancel", ident)
         return TRY.model_copy(update={"state": "cancelled", "finished": True})
+
+    async def top(self) -> Sequence[TopView]:
+        self._note("top")
+        return [TOP]
+
+    async def series(self, service: str | None, window: float) -> SeriesView:
+        self._note("series", service, window)
+        return SERIES
+
+    async def usage(self, service: str | None, token: str | None, days: int) -> Sequence[UsageView]:
+        self._note("usage", service, token, days)
+        return [USAGE]
+
+    async def access(self, ref: str, *, tail: int, follow: bool) -> AsyncIterator[AccessEntry]:
+        self._note("access", ref, tail, follow)
+        self._known(ref)
+        yield ACCESS
+        if follow:
+            await asyncio.Event().wait()
+
+    async def log_level(self) -> LogLevelView:
+        return LogLevelView(level="info")
+
+    async def set_log_level(self, level: LogLevel) -> LogLevelView:
+        self._note("set_log_level", level)
+        return LogLevelView(level=level)
 
     async def try_run(self, request: TryRequest) -> AsyncIterator[TryEvent]:
         self._note("try_run", request)

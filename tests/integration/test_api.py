@@ -6,13 +6,15 @@ import asyncio
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 from small_control import (
+    ACCESS,
     AUDIT,
     CONFIG,
     DEFINITION,
@@ -24,15 +26,18 @@ from small_control import (
     PLAN,
     REVISIONS,
     ROUTING,
+    SERIES,
     TARGET,
     TOKEN,
+    TOP,
     TRY,
+    USAGE,
     SmallControl,
 )
 
 from orchestrator.api.app import ROUTES, build_app, serve
 from orchestrator.api.door import admin_token
-from orchestrator.api.metrics import Metrics
+from orchestrator.api.metrics import Metrics, Scraped, ServiceFacts
 from orchestrator.api.openapi import WORDS
 from orchestrator.api.routes import Route
 from orchestrator.client import Client
@@ -49,11 +54,14 @@ from orchestrator.core.errors import (
     RuntimeFailure,
     Unavailable,
 )
+from orchestrator.core.latency import bucket
 from orchestrator.core.model_views import DefinitionRequest, ValidateRequest
 from orchestrator.core.plan_views import ApplyRequest, ApplyView, PlanRequest
 from orchestrator.core.state import RoutingStatus, ServiceStatus
 from orchestrator.core.token_views import TokenRequest
+from orchestrator.core.traffic_views import LogLevelView
 from orchestrator.core.views import LaunchRequest, ModifyRequest
+from orchestrator.records import Totals
 
 ADMIN, READER = "the-admin-token", "a-reader"
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
@@ -137,6 +145,15 @@ async def test_a_loopback_bind_answers_loopback_names_only(host: str, status: in
         assert answer.status == status
 
 
+async def _all(entries: AsyncGenerator[Any, None]) -> list[Any]:
+    return [entry async for entry in entries]
+
+
+async def _first(entries: AsyncGenerator[Any, None]) -> Any:
+    async with aclosing(entries):
+        return await anext(entries)
+
+
 # --- each method ----------------------------------------------------------------------------------------------------
 
 WANTED = DefinitionRequest(text="ü: 1\n", digest="d1")
@@ -195,6 +212,14 @@ CALLS: list[tuple[Callable[[Client], Awaitable[object]], tuple[object, ...] | No
     (lambda c: c.audit(after=3, service="echo", limit=7), ("audit", 3, "echo", 7), AUDIT),
     (lambda c: c.config(), ("config",), CONFIG),
     (lambda c: c.whoami(), None, WhoamiView(access="admin", name="admin.token")),
+    (lambda c: c.top(), ("top",), (TOP,)),
+    (lambda c: c.series("echo", window=60), ("series", "echo", 60.0), SERIES),
+    (lambda c: c.series(), ("series", None, 3600.0), SERIES),
+    (lambda c: c.usage(token="alice", days=7), ("usage", None, "alice", 7), (USAGE,)),
+    (lambda c: _all(c.access("echo", tail=5)), ("access", "echo", 5, False), [ACCESS]),
+    (lambda c: _first(c.access("echo", tail=5, follow=True)), ("access", "echo", 5, True), ACCESS),
+    (lambda c: c.log_level(), None, LogLevelView(level="info")),
+    (lambda c: c.set_log_level("debug"), ("set_log_level", "debug"), LogLevelView(level="debug")),
     (lambda c: c.metrics(), None, b"orchestrator_services 1\n"),
     (lambda c: c.ready(), None, None),
 ]
@@ -556,8 +581,23 @@ def test_metrics_count_every_status() -> None:
     metrics = Metrics("1.2.3")
     metrics.looked(0.02)
     metrics.applied("StartRouting", "ok")
+    metrics.probed("echo", passed=True)
+    metrics.became_healthy("gone", 3.0)
+    echo = Totals(requests=3, statuses={(200, "t1"): 2, (200, "t2"): 1})
+    echo.total[bucket(3)] = 3
+    facts = Scraped(
+        services=[ServiceFacts("Echo", ServiceStatus.HEALTHY, 2, 2, 1, 4)],
+        routings=[RoutingStatus.HEALTHY, RoutingStatus.HEALTHY],
+        totals={"echo": echo},
+        tokens={"t1": "alice", "t2": "alice"},
+    )
     for _ in range(2):
-        text = metrics.render([ServiceStatus.HEALTHY], [RoutingStatus.HEALTHY, RoutingStatus.HEALTHY]).decode()
+        text = metrics.render(facts).decode()
+    assert 'orchestrator_requests_total{code="200",service="Echo",token="alice"} 3.0' in text
+    assert 'orchestrator_request_seconds_bucket{le="0.002",service="Echo"} 0.0' in text
+    assert 'orchestrator_request_seconds_bucket{le="0.005",service="Echo"} 3.0' in text
+    assert 'orchestrator_service_queued_requests{service="Echo"} 4.0' in text
+    assert "gone" not in text, "metrics of services that are gone are forgotten"
     assert 'orchestrator_routings{status="HEALTHY"} 2.0' in text
     assert 'orchestrator_services{status="INVALID"} 0.0' in text
     assert 'orchestrator_operations_total{operation="StartRouting",result="ok"} 1.0' in text

@@ -50,6 +50,10 @@ KEYS = {
     "history echo": "number revision at what cause by state outcome outcome_at image",
     "history echo 2": "number spec definition files",
     "history echo --show": "number spec definition files",
+    "top": "service status desired healthy requests_per_second p50 p95 p99 open queued bytes_per_second cpu memory",
+    "usage": "day service token_id token_name requests errors bytes_in bytes_out seconds",
+    "access echo": "time request_id service routing token_id token_name method path status seconds bytes_in client",
+    "log-level": "level",
     "plan": "service change fields operations fits downtime",
     "apply": "services left",
     "diff echo": "service before after fields texts",
@@ -74,6 +78,7 @@ KEYS = {
 }
 ARRAYS = {"audit", "ls", "ps", "ps echo", "token ls", "doctor", "history echo", "plan"}
 ARRAYS |= {"models", "models ls", "models files echo"}
+ARRAYS |= {"top", "usage"}
 
 
 @pytest.mark.parametrize("command", KEYS)
@@ -217,6 +222,10 @@ def test_an_expected_error_is_two_lines_and_no_traceback(
         ("models rm echo a/b -y", ("remove_model_file", "echo", "a/b")),
         ("token revoke t1 --now", ("token_revoke", "t1", True)),
         ("token drop-key k1", ("drop_key", "k1")),
+        ("top", ("top",)),
+        ("usage --service echo --by alice --days 3", ("usage", "echo", "alice", 3)),
+        ("access echo --tail 5", ("access", "echo", 5, False)),
+        ("log-level debug", ("set_log_level", "debug")),
         ("events --service echo --tail 7", ("events", 0, "echo", 7, False)),
         (
             "token create echo --name n --expires 3d",

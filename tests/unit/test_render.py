@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from orchestrator.core.routes import Route, RouteTable, Server, Side
 from orchestrator.gateway import runtime
 from orchestrator.gateway.admission import Granted, admit, weights
-from orchestrator.gateway.render import maps, members, own_ports, render, structure, without_ports
+from orchestrator.gateway.render import Sockets, maps, members, own_ports, render, structure, without_ports
 from orchestrator.settings import GatewaySettings
 
 SETTINGS = GatewaySettings()
+SOCKETS = Sockets("/run/onward.sock", "/run/records.sock", "/run/metrics.sock")
 
 
 def server(name: str, weight: float = 1.0, *, draining: bool = False) -> Server:
@@ -60,8 +61,8 @@ HOSTILE = st.text(max_size=12) | st.sampled_from(["a b", "a\nbind *:1", "::1%eth
 def test_nothing_unexpected_reaches_the_file(name: str, routing: str, at: str, host: str | None, port: int) -> None:
     table = RouteTable((Route(name, "serving", servers=(Server(routing, at, port),), host=host, port=port),))
     routes, problems = admit(table, {})
-    wanted = structure(routes, SETTINGS, ["k" * 64], "/run/onward.sock")
-    empty = render(structure((), SETTINGS, ["k" * 64], "/run/onward.sock"), {})
+    wanted = structure(routes, SETTINGS, ["k" * 64], SOCKETS)
+    empty = render(structure((), SETTINGS, ["k" * 64], SOCKETS), {})
     extra = set(render(wanted, members(routes)).splitlines()) - set(empty.splitlines())
     assert len(extra) <= 5
     for line in extra:
@@ -183,7 +184,7 @@ def test_nothing_is_told_twice() -> None:
 )
 def test_only_structure_needs_a_reload(changed: Route, reloads: bool) -> None:
     def digest(route: Route) -> str:
-        return structure([route], SETTINGS, ["k"], "/o").digest
+        return structure([route], SETTINGS, ["k"], SOCKETS).digest
 
     assert (digest(changed) != digest(Route("echo", "serving"))) is reloads
 
@@ -198,12 +199,12 @@ def test_no_step_of_a_rollout_is_structure(facts: Any) -> None:
     ]
     if "two_sided" in facts:
         steps.append(Route("echo", "serving", servers=(green,), side="green"))
-    assert len({structure([replace(step, **facts)], SETTINGS, ["k"], "/o").digest for step in steps}) == 1
+    assert len({structure([replace(step, **facts)], SETTINGS, ["k"], SOCKETS).digest for step in steps}) == 1
 
 
 def test_keys_and_settings_are_structure() -> None:
     digests = {
-        structure([], settings, keys, "/o").digest
+        structure([], settings, keys, SOCKETS).digest
         for settings in (SETTINGS, GatewaySettings(retry_body=0))
         for keys in (["a"], ["a", "b"], [])
     }
@@ -212,7 +213,7 @@ def test_keys_and_settings_are_structure() -> None:
 
 def test_a_port_can_be_left_out_of_a_written_file() -> None:
     routes = [Route("a", "serving", port=9001), Route("b", "serving", port=9002)]
-    text = render(structure(routes, SETTINGS, ["k"], "/o"), {})
+    text = render(structure(routes, SETTINGS, ["k"], SOCKETS), {})
     assert own_ports(text) == [9001, 9002]
     less = without_ports(text, [9001])
     assert own_ports(less) == [9002]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,17 @@ import docker
 
 from orchestrator.core.errors import NotFound, RuntimeFailure, Unavailable
 from orchestrator.core.listening import Listener
-from orchestrator.core.ports import Command, Created, Invocation, LogLine, PullProgress, RuntimeInfo, Unit, Unpacked
+from orchestrator.core.ports import (
+    Command,
+    Created,
+    Invocation,
+    LogLine,
+    PullProgress,
+    RuntimeInfo,
+    Unit,
+    Unpacked,
+    Usage,
+)
 from orchestrator.core.state import Group, Observed
 from orchestrator.runtimes.docker import (
     ending,
@@ -26,6 +36,7 @@ from orchestrator.runtimes.docker import (
     observe,
     options,
     preparing,
+    usage,
 )
 from orchestrator.runtimes.docker.client import Body, Engine, events, opened
 from orchestrator.runtimes.docker.execution import ContainerExecution, execute
@@ -84,6 +95,10 @@ class DockerRuntime:
     async def listeners(self, unit_id: str) -> Sequence[Listener] | None:
         container, doing = await self._container(unit_id), "look for what a container listens on"
         return await self._engine.call(doing, lambda api: listening.listeners(api, container), limit=LOOK_LIMIT)
+
+    async def usage(self) -> Mapping[str, Usage]:
+        doing = "look at what containers take"
+        return await self._engine.call(doing, lambda api: usage.usage(api, self._installation), limit=LOOK_LIMIT)
 
     async def events(self) -> AsyncIterator[str]:
         filters = {**observe.ours(self._installation), "type": ["container"], "event": list(EVENTS)}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.listening import Listener, sockets
+from orchestrator.core.ports import Usage
 from orchestrator.runtimes.process.supervisor import all_pids, descendants, identity, send, stat_fields
 
 MARKER = "ORCHESTRATOR_UNIT"
@@ -55,6 +56,35 @@ def _environ(pid: int) -> list[bytes]:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return []
+
+
+def usages(units: Mapping[str, tuple[Path, Mapping[str, Any]]]) -> dict[str, Usage]:
+    """By unit, of what `members` would find, in one look at all processes. The supervisors are ours, not theirs."""
+    tick, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+    marks = {f"{MARKER}={folder}".encode(): unit for unit, (folder, _) in units.items()}
+    recorded = {unit: {name: who["pid"] for name, who in known.items()} for unit, (_, known) in units.items()}
+    supervisors = {pids["supervisor"] for pids in recorded.values() if "supervisor" in pids}
+    owner = {pids["main"]: unit for unit, pids in recorded.items() if "main" in pids}
+    stats = {pid: fields for pid in all_pids() if len(fields := stat_fields(pid)) > 21}
+    found: dict[str, list[float]] = {unit: [0.0, 0.0] for unit in owner.values()}
+    for pid, fields in stats.items():
+        if pid in supervisors:
+            continue
+        unit = _owner(pid, stats, owner) or next((marks[one] for one in _environ(pid) if one in marks), None)
+        if unit is not None:
+            known = found.setdefault(unit, [0.0, 0.0])
+            known[0] += sum(map(int, fields[11:15])) / tick  # with what its children took that have ended
+            known[1] += int(fields[21]) * page
+    return {unit: Usage(cpu, int(memory)) for unit, (cpu, memory) in found.items()}
+
+
+def _owner(pid: int, stats: Mapping[int, list[str]], owner: Mapping[int, str]) -> str | None:
+    """Whose it is by who made it."""
+    while pid in stats:
+        if pid in owner:
+            return owner[pid]
+        pid = int(stats[pid][1])
+    return None
 
 
 def end_all(folder: Path, recorded: Mapping[str, Any], limit: float = 5.0) -> bool:

@@ -19,7 +19,17 @@ from orchestrator.core.errors import NotFound, RuntimeFailure, Unavailable
 from orchestrator.core.listening import Listener
 from orchestrator.core.paths import host_paths, to_host
 from orchestrator.core.port_use import uses_port
-from orchestrator.core.ports import Command, Created, Invocation, LogLine, PullProgress, RuntimeInfo, Unit, Unpacked
+from orchestrator.core.ports import (
+    Command,
+    Created,
+    Invocation,
+    LogLine,
+    PullProgress,
+    RuntimeInfo,
+    Unit,
+    Unpacked,
+    Usage,
+)
 from orchestrator.core.state import Observed
 from orchestrator.runtimes.changes import Changes
 from orchestrator.runtimes.host import host_capacity
@@ -29,7 +39,7 @@ from orchestrator.runtimes.process.execution import LocalExecution, execute
 from orchestrator.runtimes.process.failures import on_disk
 from orchestrator.runtimes.process.free_port import free_port, is_taken
 from orchestrator.runtimes.process.logfile import LogCursor
-from orchestrator.runtimes.process.processes import end_all, holder, listening, listens, members
+from orchestrator.runtimes.process.processes import end_all, holder, listening, listens, members, usages
 from orchestrator.runtimes.process.sandbox import LocalSandbox
 from orchestrator.runtimes.process.starting import spawn
 from orchestrator.runtimes.process.units import Record, UnitFolder, all_folders, folder_of, make, sweep, unmake
@@ -220,6 +230,16 @@ class ProcessRuntime:
         return await on_disk(
             f"look for what {unit_id} listens on", lambda: listening(members(folder.path, folder.recorded()))
         )
+
+    async def usage(self) -> Mapping[str, Usage]:
+        return await on_disk("look at what the routings take", self._takes)
+
+    def _takes(self) -> dict[str, Usage]:
+        if not self._routings.exists():
+            return {}
+        seen = ((folder, folder.observe(self._installation)) for folder in all_folders(self._routings))
+        running = {o.routing: (f.path, f.recorded()) for f, o in seen if o is not None and o.state == "running"}
+        return usages(running)
 
     async def logs(
         self, unit_id: str, *, follow: bool = False, tail: int | None = None, since: float | None = None

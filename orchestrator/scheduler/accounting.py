@@ -1,0 +1,109 @@
+"""What was used, by day, service and token: from the recorder into the store, in batches, each request once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+import structlog
+
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.traffic_views import UsageView
+from orchestrator.records import Recorder
+from orchestrator.records.tally import is_error, text
+from orchestrator.scheduler.facts import Facts
+from orchestrator.store import Store
+
+LOG = structlog.get_logger("orchestrator")
+EVERY = 2.0
+"""Seconds between two writes: what a killed daemon had counted since is read again from the gateway."""
+PRUNE_EVERY = 300
+"""Writes between two looks for access files that are too old."""
+_EPOCH = date(1970, 1, 1)
+Sums = dict[tuple[str, str, str], list[float]]
+"""Day, service, token to requests, errors, bytes in, bytes out and seconds."""
+
+
+class Accounting:
+    """`names`: token ids to their names, as far as they are known; kept up to date by `refresh`."""
+
+    def __init__(self, store: Store, recorder: Recorder, facts: Facts) -> None:
+        self._store = store
+        self._recorder = recorder
+        self._facts = facts
+        self._sums: Sums = {}
+        self._marks: dict[str, str] = {}
+        self.names: dict[str, str] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def begin(self) -> None:
+        """Before any record is taken."""
+        self._loop = asyncio.get_running_loop()
+        self._recorder.begin(await self._store.record_marks())
+        await self.refresh()
+        self._know()
+
+    async def run(self) -> None:
+        count = 0
+        while True:
+            await asyncio.sleep(EVERY)
+            await self.flush()
+            count += 1
+            if count % PRUNE_EVERY == 1:
+                await asyncio.to_thread(self._recorder.files.prune)
+
+    async def flush(self) -> None:
+        """Write what was counted. A store that fails gets it the next time."""
+        self._know()
+        fresh, marks = self._recorder.settle()
+        for (day, service, token, status), (requests, sent, answered, ms) in fresh.items():
+            if not (name := text(service)):
+                continue  # asked for no service that there is
+            key = ((_EPOCH + timedelta(days=day)).isoformat(), self._spelled.get(name, name), text(token))
+            known = self._sums.setdefault(key, [0, 0, 0, 0, 0.0])
+            row = (requests, requests if is_error(status) else 0, sent, answered, ms / 1000)
+            self._sums[key] = [a + b for a, b in zip(known, row, strict=True)]
+        if not self._sums and marks == self._marks:
+            return
+        try:
+            if any(key[2] and key[2] not in self.names for key in self._sums):
+                await self.refresh()
+            await self._store.add_usage(self._rows(), marks)
+        except OrchestratorError as error:
+            LOG.debug("usage.not_stored", cause=error.message)
+            return
+        self._sums, self._marks = {}, marks
+
+    def _know(self) -> None:
+        self._spelled: Mapping[str, str] = {s.name.lower(): s.name for s in self._facts.services.values()}
+        self._recorder.know(self._spelled.values())
+
+    def _rows(self) -> list[UsageView]:
+        return [
+            UsageView(
+                day=day,
+                service=service,
+                token_id=token,
+                token_name=self.names.get(token, ""),
+                requests=int(requests),
+                errors=int(errors),
+                bytes_in=int(sent),
+                bytes_out=int(answered),
+                seconds=seconds,
+            )
+            for (day, service, token), (requests, errors, sent, answered, seconds) in self._sums.items()
+        ]
+
+    async def refresh(self) -> None:
+        self.names |= {token.id: token.name for token in await self._store.tokens()}
+
+    def token_name(self, token: str) -> str | None:
+        """From another thread: asks the store for a token that was made since."""
+        if token in self.names or self._loop is None:
+            return self.names.get(token)
+        try:
+            asyncio.run_coroutine_threadsafe(self.refresh(), self._loop).result(1.0)
+        except Exception as error:
+            LOG.debug("token.unknown", token=token, cause=str(error))
+        return self.names.get(token)
