@@ -63,6 +63,8 @@ ROUTES: tuple[Route, ...] = (
 
 _MOST_BODY = 1 << 20
 _MOST_HEADER = 16 << 10
+_LINGER = 2.0
+"""Seconds in which what is still sent after the answer is thrown away, so that the answer arrives."""
 _MOST_CONNECTIONS = 1000
 """At most half of the files that the process may open."""
 
@@ -118,7 +120,12 @@ async def serve(app: web.Application, listen: str, tls: Tls | None = None) -> we
     except ValueError as error:
         raise InvalidInput(f"cannot listen: {error}") from None
     runner = web.AppRunner(
-        app, access_log=None, shutdown_timeout=5.0, max_line_size=_MOST_HEADER, max_field_size=_MOST_HEADER
+        app,
+        access_log=None,
+        shutdown_timeout=5.0,
+        max_line_size=_MOST_HEADER,
+        max_field_size=_MOST_HEADER,
+        lingering_time=_LINGER,
     )
     await runner.setup()
     try:

@@ -27,7 +27,8 @@ log = structlog.get_logger()
 LOOKING = contextvars.ContextVar("looking", default=False)
 """Set while a route is asked for the audit log only."""
 STRANGERS: web.AppKey[FailedTries] = web.AppKey("strangers", FailedTries)
-"""Requests without a valid token that are recorded: whoever sends them must not fill the log or keep the store busy."""
+"""Requests of those who may change nothing, by token, that are recorded: whoever sends them must not fill the log or
+keep the store busy."""
 
 
 def strangers() -> FailedTries:
@@ -197,10 +198,10 @@ async def end(request: web.Request, response: web.StreamResponse, route: Route |
 async def _refused(request: web.Request, response: web.StreamResponse, route: Route) -> None:
     entry = replace(_entry(request, route), status=response.status)
     now = time.monotonic()
-    if entry.access == "public":
-        if response.status == 429 or request.app[STRANGERS].wait("", now):
+    if entry.access != "admin":
+        if response.status == 429 or request.app[STRANGERS].wait(entry.token_id, now):
             return
-        request.app[STRANGERS].failed("", now)
+        request.app[STRANGERS].failed(entry.token_id, now)
     try:
         await request.app[CONTROL].record(entry)
     except OrchestratorError as error:

@@ -1,7 +1,7 @@
 """Connections of the API: bounded in number and in patience, since whoever opens one has shown no token yet.
 
-A request that is not complete, a body that stops coming and an answer that nobody reads end after a while. Where all
-places are taken, the one that has shown no token for longest gives way to the next that comes.
+A request that is not complete, a body that stops coming and an answer that nobody reads end after a while. Where many
+have shown no token, or all places are taken, the one that has shown none for longest gives way to the next that comes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ HANDSHAKE = 10.0
 STALL = 30.0
 """Seconds in which some of a body comes, or some of an answer is read."""
 SWEEP = 2.0
+STRANGERS = 250
+"""Connections that have shown no token: with TLS each costs a third of a megabyte."""
 Tls = Callable[[], ssl.SSLContext]
 """What the next handshake is made with."""
 
@@ -40,8 +42,6 @@ class Connection(asyncio.Protocol):
         self._begun = False
         self._early: list[bytes] = []
         self.request: web.BaseRequest | None = None
-        self.shown = False
-        """A valid token came on it."""
         self.since = self._loop.time()
         """When it began to wait for a request."""
         self._heard = self.since
@@ -130,6 +130,8 @@ class Connections:
         self._most = most
         self.tls: Tls | None = None
         self._open: dict[Connection, None] = {}
+        self._strangers: dict[Connection, None] = {}
+        """Of those that are open, by age."""
         self._of: dict[RequestHandler, Connection] = {}
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -149,8 +151,8 @@ class Connections:
 
     def take(self) -> asyncio.Protocol:
         """The protocol of a connection that comes."""
-        if len(self._open) >= self._most:
-            stranger = next((one for one in self._open if not one.shown), None)
+        if len(self._open) >= self._most or len(self._strangers) >= STRANGERS:
+            stranger = next(iter(self._strangers), None)
             if stranger is None:
                 return _Refusal()
             self.closed(stranger)
@@ -158,11 +160,12 @@ class Connections:
         return Connection(self._make(), self)
 
     def opened(self, connection: Connection) -> None:
-        self._open[connection] = None
+        self._open[connection] = self._strangers[connection] = None
         self._of[connection.inner] = connection
 
     def closed(self, connection: Connection) -> None:
         self._open.pop(connection, None)
+        self._strangers.pop(connection, None)
         self._of.pop(connection.inner, None)
 
     @contextlib.contextmanager
@@ -180,7 +183,7 @@ class Connections:
     def knows(self, request: web.Request) -> None:
         """A valid token came with it."""
         if (connection := self._of.get(request.protocol)) is not None:
-            connection.shown = True
+            self._strangers.pop(connection, None)
 
     async def _sweep(self) -> None:
         while True:

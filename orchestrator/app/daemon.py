@@ -53,8 +53,8 @@ from orchestrator.store import StateLock, Store
 LOG = structlog.get_logger("orchestrator")
 EVENTS_KEPT = 100_000
 EVENTS_AGE = 30 * 86400.0
-AUDIT_KEPT, AUDIT_STRANGERS, AUDIT_SIZE = 100_000, 1_000, 64 << 20
-"""Entries of callers, and of those who sent no valid token; characters of all."""
+AUDIT_KEPT, AUDIT_REFUSED, AUDIT_SIZE = 100_000, 1_000, 64 << 20
+"""Entries of those who may change something, and of all others; characters of all."""
 AUDIT_AGE = 400 * 86400.0
 USAGE_DAYS = 400
 """Days of usage that are kept."""
@@ -258,7 +258,7 @@ async def _housekeeping(parts: Parts) -> None:
         await parts.tokens.housekeeping()
         await parts.store.prune_events(EVENTS_KEPT, parts.clock.wall() - EVENTS_AGE)
         oldest = parts.clock.wall() - AUDIT_AGE
-        await parts.store.prune_audit(AUDIT_KEPT, AUDIT_STRANGERS, AUDIT_SIZE, oldest)
+        await parts.store.prune_audit(AUDIT_KEPT, AUDIT_REFUSED, AUDIT_SIZE, oldest)
         await parts.store.prune_usage((datetime.now(UTC).date() - timedelta(days=USAGE_DAYS)).isoformat())
     except OrchestratorError as error:
         LOG.error("housekeeping.failed", cause=error.message, hint=error.hint)

@@ -19,6 +19,8 @@ import structlog
 from orchestrator.core.errors import InvalidInput
 
 LOG = structlog.get_logger(__name__)
+_MEMORY = next((folder for folder in ("/dev/shm",) if os.access(folder, os.W_OK)), None)
+"""Where the copy of a key lies for a moment: on no disk, where there is such a place."""
 LARGEST = 1 << 20
 """Bytes of a file."""
 SOON = 14 * 86400.0
@@ -121,13 +123,10 @@ def _whole(path: Path) -> bytes:
 def _tried(pem: bytes, certificate: Path, key: Path, *, strict: bool) -> tuple[ssl.SSLContext, dict[str, Any]]:
     """A server's context that has shaken hands with itself, and what the certificate says. Read from a copy, so that
     what was tried is what is used, whatever happens to the files meanwhile."""
-    handle, name = tempfile.mkstemp(prefix="tls-")  # made 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(pem)
-        context = _loaded(name, pem, certificate, key)
-    finally:
-        os.unlink(name)  # noqa: PTH108
+    with tempfile.NamedTemporaryFile(prefix="tls-", dir=_MEMORY) as copy:  # made 0600
+        copy.write(pem)
+        copy.flush()
+        context = _loaded(copy.name, pem, certificate, key)
     try:
         return context, _shaken(context, pem, ended=False)
     except ssl.SSLCertVerificationError as error:
@@ -149,6 +148,7 @@ def _loaded(name: str, pem: bytes, certificate: Path, key: Path) -> ssl.SSLConte
         raise _refused(key, "it holds no private key in PEM form")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     try:
         context.load_cert_chain(name, password=_no_password)

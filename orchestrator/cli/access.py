@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 AUDIT = (
     Column("SEQ", lambda a: str(a.seq), right=True),
     Column("TIME", lambda a: when(a.time)),
-    Column("WHO", lambda a: a.who or "(no valid token)"),
+    Column("WHO", lambda a: " ".join(dict.fromkeys(filter(None, (a.who, a.token_id)))) or "(no valid token)"),
     Column("FROM", lambda a: a.client),
     Column("ACTION", lambda a: a.action, folds=True),
     Column("SERVICE", lambda a: a.service),

@@ -17,8 +17,8 @@ from orchestrator.core.hiding import hidden, hidden_text
 from orchestrator.core.masking import MASK
 
 LONGEST = 200
-"""Characters of one text; of a longer one its beginning and its digest are kept."""
-MOST_ITEMS = 40
+"""Characters of one text; of a longer one its length and its digest are kept."""
+MOST_ITEMS = 100
 LARGEST = 4096
 """Characters of a request, or of one side of a difference, as JSON."""
 OBSERVED = frozenset({"events", "routings", "healthy", "cause", "rollout", "attempts", "next_try_at", "last_used_at"})
@@ -48,15 +48,15 @@ class AuditEntry:
 
 
 def kept(value: object) -> Any:
-    """JSON as it may be kept: without secrets, and small."""
-    small = _short(hidden(value, ()))
+    """JSON as it may be kept: small first, so that nobody makes us search megabytes for secrets; then without those."""
+    small = hidden(_short(value), ())
     text = json.dumps(small, default=str)
     return small if len(text) <= LARGEST else _digest(text)
 
 
 def kept_path(path: str) -> str:
     """With its query as it was meant: what is escaped would hide from what hides secrets."""
-    path, mark, query = path.partition("?")
+    path, mark, query = path[:2048].partition("?")
     asked = "&".join(f"{name}={_asked(name, value)}" for name, value in parse_qsl(query, keep_blank_values=True))
     return hidden_text(path + mark + asked, ())[:512]
 
@@ -89,7 +89,7 @@ def _side(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def _shown(view: Mapping[str, Any]) -> dict[str, Any]:
     """Hidden before it is flat: afterwards an environment is not known as one."""
-    safe = hidden(view, ())
+    safe = hidden(_short(view), ())
     return _flat(safe) if isinstance(safe, Mapping) else {}
 
 
@@ -122,4 +122,4 @@ def _short(value: Any) -> Any:
 
 def _digest(text: str) -> str:
     mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return f"{text[:60]}… ({len(text)} characters, sha256 {mark})"
+    return f"({len(text)} characters, sha256 {mark})"

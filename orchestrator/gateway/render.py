@@ -26,6 +26,8 @@ USE_EXPIRY = 600
 MAX_RELOADS = 30
 """Reloads that a worker with open streams outlives; more of them would cost 30 MB each."""
 LONGEST_TOKEN = 8192
+PATIENCE_WITH_TLS = 300.0
+"""Seconds."""
 SERVER_OPTIONS = "pool-purge-delay 1s"
 """Idle connections go long before a model server closes them just as the next request is on its way."""
 _OWN_PORT = re.compile(r"^  bind \S*:([0-9]+)(?: ssl .*)? # own$", re.MULTILINE)
@@ -197,7 +199,7 @@ def render(wanted: Structure, servers: Mapping[tuple[str, str], Member]) -> str:
         first_byte_timeout=_ms(settings.first_byte_timeout),
         idle_timeout=_ms(settings.idle_timeout),
         # who waits with a body half sent must not be taken for silent
-        client_timeout=_ms(max(settings.idle_timeout, settings.hold_seconds + 1)),
+        client_timeout=_ms(max(_client_timeout(wanted), settings.hold_seconds + 1)),
         hold=HOLD,
         hold_seconds=settings.hold_seconds,
         hold_requests=settings.hold_requests,
@@ -214,6 +216,13 @@ def render(wanted: Structure, servers: Mapping[tuple[str, str], Member]) -> str:
             for b in wanted.backends
         ],
     )
+
+
+def _client_timeout(wanted: Structure) -> float:
+    """Seconds of silence of a client that has something to send or to read; streams without news are not meant. It
+    counts for a handshake that does not come, too, and HAProxy 2.8 has no other word for that."""
+    idle = wanted.settings.idle_timeout
+    return min(idle, PATIENCE_WITH_TLS) if wanted.certificate else idle
 
 
 def certificate_of(text: str) -> str:

@@ -230,7 +230,7 @@ def put_audit(connection: Connection, entry: AuditEntry) -> AuditEntry:
     row = {
         "time": entry.time,
         "service_key": key(entry.service),
-        "known": int(entry.access != "public"),
+        "known": int(entry.access == "admin"),
         "size": len(record),
         "record": record,
     }
@@ -250,7 +250,7 @@ def find_audit(connection: Connection, after: int, service: str, limit: int) -> 
     return [replace(codec.AUDIT.decode(row.record), seq=row.seq) for row in found][::-1]
 
 
-def prune_audit(connection: Connection, keep: int, strangers: int, size: int, before: float) -> int:
+def prune_audit(connection: Connection, keep: int, refused: int, size: int, before: float) -> int:
     def oldest(known: int, count: int) -> Any:
         mine = select(audit.c.seq).where(audit.c.known == known)
         return mine.order_by(audit.c.seq.desc()).offset(count).limit(1).scalar_subquery()
@@ -260,7 +260,7 @@ def prune_audit(connection: Connection, keep: int, strangers: int, size: int, be
     too_large = select(func.max(sizes.c.seq)).where(sizes.c.total > size).scalar_subquery()
     surplus = or_(
         and_(audit.c.known == 1, audit.c.seq <= oldest(1, keep)),
-        and_(audit.c.known == 0, audit.c.seq <= oldest(0, strangers)),
+        and_(audit.c.known == 0, audit.c.seq <= oldest(0, refused)),
         audit.c.seq <= too_large,
         audit.c.time < before,
     )

@@ -145,10 +145,10 @@ class Store:
         """Those with a `seq` above `after`, in its order; the last `limit` of them."""
         return await self._database.read(lambda c: sql.find_audit(c, after, service, limit))
 
-    async def prune_audit(self, keep: int, strangers: int, size: int, before: float) -> int:
-        """Delete all but the newest `keep` of callers and `strangers` of those without a valid token, what is beyond
-        `size` characters, and what is from before `before` (wall seconds); how many."""
-        return await self._database.write(lambda c: sql.prune_audit(c, keep, strangers, size, before))
+    async def prune_audit(self, keep: int, refused: int, size: int, before: float) -> int:
+        """Delete all but the newest `keep` of those who may change something and `refused` of all others, what is
+        beyond `size` characters, and what is from before `before` (wall seconds); how many."""
+        return await self._database.write(lambda c: sql.prune_audit(c, keep, refused, size, before))
 
     async def add_token(self, token: Token) -> None:
         """Raises `Conflict` for an id that is taken."""

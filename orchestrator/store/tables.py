@@ -97,7 +97,7 @@ audit = Table(
     Column("seq", Integer, primary_key=True),
     Column("time", Double, nullable=False),
     Column("service_key", Words, nullable=False),
-    Column("known", Integer, nullable=False),  # 0: no valid token was sent
+    Column("known", Integer, nullable=False),  # 0: by one who may change nothing: those must not push out the others
     Column("size", Integer, nullable=False),  # characters of the record
     Column("record", Text, nullable=False),
     Index("ix_audit_service_key_seq", "service_key", "seq"),

@@ -8,11 +8,13 @@ import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.core.audit import AuditEntry
 from orchestrator.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from orchestrator.core.events import Event
 from orchestrator.core.routes import Traffic
@@ -464,3 +466,37 @@ async def test_after_close_a_call_says_so(tmp_path: Path) -> None:
     await store.close()
     with pytest.raises(Unavailable, match="cannot read the store: it is closed"):
         await store.load()
+
+
+# --- the audit log --------------------------------------------------------------------------------------------------
+
+
+def entry(number: int, **more: Any) -> AuditEntry:
+    return AuditEntry(float(number), "Set", "PUT", "/x", **{"access": "admin", "service": "Echo", **more})
+
+
+async def test_an_entry_is_completed_in_its_place(store: Store) -> None:
+    first = await store.put_audit(entry(1, before={"a": [1, None]}, request={"ü": "\udcff"}))
+    second = await store.put_audit(entry(2, service="other"))
+    assert (first.seq, second.seq) == (1, 2)
+    await store.put_audit(replace(first, status=200, after={"a": 2}))
+    assert await store.audit() == [replace(first, status=200, after={"a": 2}), second]
+    assert [one.seq for one in await store.audit(service="ECHO")] == [1]
+    assert [one.seq for one in await store.audit(after=1)] == [2]
+    assert [one.seq for one in await store.audit(limit=1)] == [2]
+
+
+async def test_the_audit_log_is_bounded_and_who_may_nothing_pushes_nobody_out(store: Store) -> None:
+    for number in range(1, 21):
+        await store.put_audit(entry(number, access="admin" if number <= 5 else "read" if number <= 10 else "public"))
+    every = [10, 10, 1 << 20, 0.0]
+    assert await store.prune_audit(*every) == 5  # type: ignore[arg-type]
+    assert [one.seq for one in await store.audit()] == [1, 2, 3, 4, 5, *range(11, 21)]
+    assert await store.prune_audit(3, 10, 1 << 20, 0.0) == 2
+    assert await store.prune_audit(3, 10, 1 << 20, 4.0) == 1
+    assert [one.seq for one in await store.audit()][:2] == [4, 5]
+    large = await store.put_audit(entry(30, request="x" * 5000))
+    assert await store.prune_audit(10, 10, 6000, 0.0) > 0
+    assert (await store.audit())[-1].seq == large.seq
+    assert await store.prune_audit(10, 10, 100, 0.0) > 0
+    assert await store.audit() == []

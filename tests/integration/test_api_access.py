@@ -251,11 +251,17 @@ async def test_what_cannot_be_recorded_is_not_done(raw: aiohttp.ClientSession, c
     assert await status(raw, WRITER) == 200
 
 
-async def test_strangers_do_not_fill_the_audit_log(raw: aiohttp.ClientSession, control: SmallControl) -> None:
+async def test_who_may_change_nothing_does_not_fill_the_audit_log(
+    raw: aiohttp.ClientSession, control: SmallControl
+) -> None:
     for _ in range(100):
         async with raw.delete("/v1/services/echo") as answer:
             assert answer.status == 401
     assert len(control.recorded) < 70
+    for _ in range(100):
+        async with raw.delete("/v1/services/echo", headers=bearer(READER)) as answer:
+            assert answer.status == 403
+    assert len(control.recorded) < 140
 
 
 def test_each_change_of_something_is_shown_by_a_route() -> None:

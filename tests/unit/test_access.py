@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -85,10 +86,18 @@ def test_what_is_kept_is_small(value: object) -> None:
         {"argv": ["--token", "hunter22"]},
         {"text": "Authorization: Bearer hunter22"},
         {"url": "https://me:hunter22@example.org"},
+        {"text": "-----BEGIN PRIVATE KEY-----hunter22" + "x" * 1000},
     ],
 )
 def test_what_is_kept_holds_no_secret(value: object) -> None:
     assert "hunter22" not in json.dumps(kept(value))
+
+
+def test_what_is_kept_is_found_soon() -> None:
+    began = time.monotonic()
+    kept({"text": "eyJaaaaaa-" * 100_000, "more": ["eyJaaaaaa-" * 100_000] * 3})
+    kept_path("/v1/x?" + "eyJaaaaaa-" * 100_000)
+    assert time.monotonic() - began < 2, "it is cut before it is searched"
 
 
 def test_a_path_is_kept_without_secrets_and_short() -> None:
