@@ -13,6 +13,7 @@ from orchestrator.core.backendai import (
     CreatedService,
     CreateRequest,
     ErrorList,
+    Modification,
     RouteError,
     Scaled,
     ScaleTo,
@@ -26,7 +27,7 @@ from orchestrator.core.errors import Conflict, InvalidInput, NotFound
 from orchestrator.core.revision_views import RatioRequest
 from orchestrator.core.state import RoutingStatus
 from orchestrator.core.token_views import TokenRequest
-from orchestrator.core.views import Request, ServiceDetail, ServiceView, instant
+from orchestrator.core.views import Request, RoutingView, ServiceDetail, ServiceView, instant
 
 
 class ListQuery(Request):
@@ -78,6 +79,17 @@ async def info(request: web.Request, control: Control) -> web.Response:
     return answer(_info(await control.service(request.match_info["ref"])))
 
 
+async def modify(request: web.Request, control: Control) -> web.Response:
+    wanted = await body(request, Modification)
+    await control.modify(request.match_info["ref"], wanted.modification())
+    return answer(_info(await control.service(request.match_info["ref"])))
+
+
+async def sync(request: web.Request, control: Control) -> web.Response:
+    await control.sync(request.match_info["ref"])
+    return answer(Success())
+
+
 async def delete(request: web.Request, control: Control) -> web.Response:
     await control.remove(request.match_info["ref"])
     return answer(Success())
@@ -115,12 +127,27 @@ async def clear(request: web.Request, control: Control) -> web.Response:
     return web.Response(status=204)
 
 
+async def downscale(request: web.Request, control: Control) -> web.Response:
+    """One routing less. One that is PROVISIONING is not removed."""
+    found = await _routing(request, control)
+    if found.status == RoutingStatus.PROVISIONING:
+        raise InvalidInput(f"cannot remove routing {found.id}: it is PROVISIONING", hint="scale the service instead")
+    await control.remove_routing(found.id, replaced=False)
+    return answer(Success())
+
+
+async def _routing(request: web.Request, control: Control) -> RoutingView:
+    """Raises `NotFound` where the service has none of that id."""
+    service, ident = await control.service(request.match_info["ref"]), request.match_info["id"]
+    found = next((r for r in service.routings if r.id == ident), None)
+    if found is None:
+        raise NotFound(f"the service {service.name} has no routing {ident!r}")
+    return found
+
+
 async def ratio(request: web.Request, control: Control) -> web.Response:
     wanted = await body(request, RatioRequest)
-    service, routing = await control.service(request.match_info["ref"]), request.match_info["id"]
-    if routing not in {r.id for r in service.routings}:
-        raise NotFound(f"the service {service.name} has no routing {routing!r}")
-    await control.set_ratio(routing, wanted.traffic_ratio)
+    await control.set_ratio((await _routing(request, control)).id, wanted.traffic_ratio)
     return answer(Success())
 
 
@@ -178,10 +205,13 @@ ROUTES = (
     Route("GET", "/services", "read", ls, "List services", response=CompactService, many=True, query=ListQuery),
     Route("POST", "/services", "admin", create, _CREATE, CreateRequest, CreatedService, refuses=(404, 409)),
     Route("GET", _ONE, "read", info, "Show one service", response=ServiceInfo, refuses=(404,)),
+    Route("PATCH", _ONE, "admin", modify, "Modify a service", Modification, ServiceInfo, refuses=(409,)),
+    Route("POST", _ONE + "/sync", "admin", sync, "Publish a service's routings anew", response=Success),
     Route("DELETE", _ONE, "admin", delete, "Remove a service", response=Success, refuses=(404,)),
     Route("POST", _ONE + "/scale", "admin", scale, "Set the routing count", ScaleTo, Scaled, refuses=(404, 409)),
     Route("POST", _ONE + "/token", "admin", token, "Create a token", TokenFor, TokenText, refuses=(404, 409)),
     Route("GET", _ONE + "/errors", "read", errors, "Why routings failed", response=ErrorList, refuses=(404,)),
     Route("POST", _ONE + "/errors/clear", "admin", clear, "Clear error and retry", status=204, refuses=(404,)),
+    Route("DELETE", _ONE + "/routings/{id}", "admin", downscale, "Remove a routing", None, Success, refuses=(400, 409)),
     Route("PUT", _ONE + "/routings/{id}", "admin", ratio, _RATIO, RatioRequest, Success, refuses=(404, 409)),
 )

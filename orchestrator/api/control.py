@@ -95,6 +95,9 @@ class Control(Protocol):
     async def remove_routing(self, routing_id: str, *, replaced: bool) -> ServiceView:
         """End one routing; `replaced` False: the desired count is one less from then on."""
 
+    async def sync(self, ref: str) -> ServiceView:
+        """Read its folder again, and tell the gateway anew what serves."""
+
     async def retry(self, ref: str) -> ServiceView:
         """Clear error and retry."""
 

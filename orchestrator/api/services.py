@@ -53,6 +53,10 @@ async def scale(request: web.Request, control: Control) -> web.Response:
     return answer(await control.scale(request.match_info["ref"], wanted.count))
 
 
+async def sync(request: web.Request, control: Control) -> web.Response:
+    return answer(await control.sync(request.match_info["ref"]))
+
+
 async def retry(request: web.Request, control: Control) -> web.Response:
     return answer(await control.retry(request.match_info["ref"]))
 
@@ -82,6 +86,7 @@ ROUTES = (
     Route("POST", _ONE + "/reset", "admin", reset, "End overrides", ResetRequest, ServiceView, refuses=_NOT),
     Route("DELETE", _ONE, "admin", remove, "Remove a service and revoke its tokens", status=204, refuses=_NOT),
     Route("PUT", _ONE + "/scale", "admin", scale, _SCALE, ScaleRequest, ServiceView, refuses=_NOT),
+    Route("POST", _ONE + "/sync", "admin", sync, "Read and publish it anew", response=ServiceView),
     Route("POST", _ONE + "/retry", "admin", retry, "Clear error and retry", response=ServiceView, refuses=_NOT),
     Route("GET", _ONE + "/explain", "read", explain, "Say why it is not healthy", response=ExplainView),
     Route("GET", _ONE + "/errors", "read", errors, "List what failed", response=FailureView, many=True),

@@ -51,15 +51,24 @@ async def lines(request: web.Request, items: AsyncIterator[Item]) -> web.StreamR
 
 
 async def server_sent(
-    request: web.Request, items: AsyncIterator[Item], *, ident: Callable[[Item], str], kind: str = ""
+    request: web.Request,
+    items: AsyncIterator[Item],
+    *,
+    ident: Callable[[Item], str],
+    kind: Callable[[Item], str] | None = None,
 ) -> web.StreamResponse:
-    """Server-sent events, each with what `ident` says as its id, of type `kind`; an event of type `error` ends it."""
-    head = f"event: {kind}\n" if kind else ""
+    """Server-sent events, each with what `ident` says as its id, of the type that `kind` says; an event of type `error`
+    ends it."""
+
+    def write(item: Item) -> bytes:
+        head = f"event: {kind(item)}\n" if kind is not None else ""
+        return f"{head}id: {ident(item)}\ndata: {item.model_dump_json()}\n\n".encode()
+
     return await _pump(
         request,
         items,
         kind="text/event-stream",
-        write=lambda item: f"{head}id: {ident(item)}\ndata: {item.model_dump_json()}\n\n".encode(),
+        write=write,
         fail=lambda error: f"event: error\ndata: {error.model_dump_json()}\n\n".encode(),
         beat=b":\n\n",
     )

@@ -115,6 +115,14 @@ class ServiceChanges:
             text = f"cannot scale {service.name} to {count}: with the process runtime its routings share one port"
             raise InvalidInput(text, hint="use {port} in start_command, so that each gets a port of its own")
 
+    async def sync(self, ref: str) -> ServiceView:
+        """Read its folder again, look at what runs, and tell the gateway anew."""
+        service, loop = self._find(ref), self._parts.loop
+        loop.rescan()
+        loop.republish()
+        await loop.look_now()
+        return self._view(self._find(service.id))
+
     async def retry(self, ref: str) -> ServiceView:
         """Clear error and retry: read the definition again, drop the records, try now. A revision that failed and was
         rolled back by itself is tried again; one that was left by hand is not."""

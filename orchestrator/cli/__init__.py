@@ -88,6 +88,7 @@ VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
         ("abort", rollouts.abort),
         ("ratio", rollouts.ratio),
         ("retry", services.retry),
+        ("sync", services.sync),
         ("rm", services.rm),
         ("rm-routing", services.rm_routing),
         ("confirm-removal", services.confirm_removal),

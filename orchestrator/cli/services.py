@@ -216,6 +216,11 @@ def scale(
     changed(common, ask(common, lambda client: client.scale(service, count)))
 
 
+def sync(common: Common, service: ServiceName) -> None:
+    """Read a service's folder again, and tell the gateway anew what serves. Both happen by themselves, too."""
+    changed(common, ask(common, lambda client: client.sync(service)))
+
+
 def retry(common: Common, service: ServiceName) -> None:
     """Clear error and retry: read the definition again, drop the failure records, try now.
 

@@ -18,6 +18,7 @@ from orchestrator.client.inside import RemoteExecution
 from orchestrator.client.trust import Trust
 from orchestrator.core.access_views import AuditView, ConfigView, WhoamiView
 from orchestrator.core.ask_views import AskRequest
+from orchestrator.core.backendai import Modification
 from orchestrator.core.daemon_views import CheckView, DocumentView, StatusView, TryEvent, TryRequest, TryView
 from orchestrator.core.error_views import ErrorView
 from orchestrator.core.errors import OrchestratorError, Unavailable
@@ -184,6 +185,10 @@ class Client:
         """`replaced` False: the desired count is one less from then on."""
         path, query = _path("/v1/routings", routing_id), {"replace": _flag(replaced)}
         return await self._one("DELETE", path, ServiceView, query=query)
+
+    async def sync(self, ref: str) -> ServiceView:
+        """Its folder is read again, and the gateway told anew what serves."""
+        return await self._one("POST", _path("/v1/services", ref) + "/sync", ServiceView)
 
     async def retry(self, ref: str) -> ServiceView:
         return await self._one("POST", _path("/v1/services", ref) + "/retry", ServiceView)
@@ -464,6 +469,20 @@ class Client:
         """Any path of the API, as it answers."""
         return await self._call(method, path, query=query, body=body)
 
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Any path with any body: status, headers (names in lower case) and body."""
+        async with self._answer(method, path, query, None, self._timeout, headers=headers, data=data) as response:
+            told = {name.lower(): value for name, value in response.headers.items()}
+            return response.status, told, await response.read()
+
     # --- the wire
 
     async def _one(
@@ -537,7 +556,7 @@ class Client:
         sent: dict[str, Any] = {"params": {k: str(v) for k, v in (query or {}).items() if v is not None}}
         sent["headers"] = dict(headers or {})
         if body is not None:
-            only_given = isinstance(body, ModifyRequest)  # there null is another thing than nothing
+            only_given = isinstance(body, ModifyRequest | Modification)  # there null is another thing than nothing
             # What is left out is not sent: a daemon that is older than its clients refuses keys that it does not know.
             sent["data"] = body.model_dump_json(exclude_unset=only_given, exclude_defaults=not only_given)
             sent["headers"]["Content-Type"] = "application/json"

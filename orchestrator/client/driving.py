@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 Self_ = TypeVar("Self_")
@@ -42,6 +42,40 @@ class both(Generic[P, R]):
             return instance._drive(bound(*args, **kwargs))  # type: ignore[no-any-return]
 
         return run
+
+
+class streamed(Generic[P, R]):
+    """The same for what gives one item after the other: an asynchronous iterator, or an ordinary one."""
+
+    def __init__(self, function: Callable[Concatenate[Any, P], AsyncGenerator[R, None]]) -> None:
+        self._function = function
+        self.__doc__ = function.__doc__
+
+    @overload
+    def __get__(self, instance: Blocking, owner: type) -> Callable[P, Generator[R, None, None]]: ...
+    @overload
+    def __get__(self, instance: Awaited, owner: type) -> Callable[P, AsyncGenerator[R, None]]: ...
+    def __get__(self, instance: Any, owner: type) -> Any:
+        bound = self._function.__get__(instance, owner)
+        if not isinstance(instance, Blocking):
+            return bound
+
+        def run(*args: P.args, **kwargs: P.kwargs) -> Generator[R, None, None]:
+            items = bound(*args, **kwargs)
+            try:
+                while (item := instance._drive(_next(items))) is not _END:
+                    yield item
+            finally:
+                instance._drive(items.aclose())
+
+        return run
+
+
+_END = object()
+
+
+async def _next(items: AsyncGenerator[R, None]) -> R | object:
+    return await anext(items, _END)
 
 
 class Loop:

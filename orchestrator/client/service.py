@@ -2,74 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Generic, Literal, TypeVar
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from enum import Enum
+from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, ValidationError
 
-from orchestrator.client.client import Client
-from orchestrator.client.driving import Awaited, Blocking, Driver, both
-from orchestrator.core.backendai import CreateConfig, CreateRequest, MountOptions, ScaleTo, TokenFor
-from orchestrator.core.errors import NotFound, OrchestratorError, Unavailable
+from orchestrator.client.driving import Awaited, Blocking, Driver, both, streamed
+from orchestrator.client.results import Page, Result, paged
+from orchestrator.client.tried import AsyncTry, Try
+from orchestrator.client.wire import Wire
+from orchestrator.core.backendai import CreateRequest, Modification, ScaleTo, TokenFor
+from orchestrator.core.errors import InvalidInput, OrchestratorError
 from orchestrator.core.revision_views import RatioRequest
-from orchestrator.core.state import ServiceStatus
 
 One = TypeVar("One")
+Tried = TypeVar("Tried")
+Body = TypeVar("Body", bound=BaseModel)
 Amount = int | float | str
-_DELAYS = (0.2, 0.8)
-"""Seconds before a request is sent again."""
-_DONE = (ServiceStatus.HEALTHY, ServiceStatus.STOPPED)
+_MODIFIED = (
+    *("desired_session_count", "image", "open_to_public", "resources", "resource_opts", "extra_mounts"),
+    *("model_definition_path", "scaling_group", "cluster_size", "cluster_mode"),
+)
 
 
-class Result(dict[str, Any]):
-    """An answer: a mapping whose keys are attributes too."""
+class Keep(Enum):
+    """Stands for what is not given: it stays as it is."""
 
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
+    KEEP = "keep"
 
 
-class Wire:
-    """Requests to `/services…`. Sent again are only those that never arrived, and reads that were cut off."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-
-    async def ask(
-        self, method: str, path: str, *, body: BaseModel | None = None, query: Mapping[str, object] | None = None
-    ) -> Any:
-        for delay in (*_DELAYS, None):
-            try:
-                data = await self.client.ask(method, path, body=body, query=query)
-                return TypeAdapter(Any).validate_json(data) if data else {}
-            except Unavailable as error:
-                again = error.code == "no_daemon" or (method == "GET" and error.code == "unavailable")
-                if delay is None or not again:
-                    raise
-                await asyncio.sleep(delay)
-        raise AssertionError
-
-    async def wait(self, path: str, wanted: Literal["healthy", "gone"], seconds: float) -> bool:
-        """Whether it came within `seconds`; a service that is STOPPED is not waited for."""
-        try:
-            async with asyncio.timeout(seconds):
-                while (await self._status(path)) not in (_DONE if wanted == "healthy" else ("",)):  # noqa: ASYNC110
-                    await asyncio.sleep(0.2)
-        except TimeoutError:
-            return False
-        return True
-
-    async def _status(self, path: str) -> str:
-        """Empty: it is gone."""
-        try:
-            return str((await self.ask("GET", path))["status"])
-        except NotFound:
-            return ""
+KEEP: Final = Keep.KEEP
 
 
 class BaseService(Mapping[str, Any]):
@@ -110,6 +76,37 @@ class BaseService(Mapping[str, Any]):
         return Result(await self._wire.ask("POST", self._path + "/scale", body=ScaleTo(to=to)))
 
     @both
+    async def sync(self) -> Result:
+        """Have its folder read again, and the gateway told anew what serves."""
+        return Result(await self._wire.ask("POST", self._path + "/sync"))
+
+    @both
+    async def update(
+        self,
+        *,
+        desired_session_count: int | Keep | None = KEEP,
+        image: str | Keep | None = KEEP,
+        open_to_public: bool | Keep | None = KEEP,
+        resources: Mapping[str, Amount] | Keep | None = KEEP,
+        resource_opts: Mapping[str, Amount] | Keep | None = KEEP,
+        envs: Mapping[str, str] | Keep | None = KEEP,
+        extra_mounts: Mapping[str, Mapping[str, str]] | Keep | None = KEEP,
+        model_definition_path: str | Keep | None = KEEP,
+        scaling_group: str | Keep | None = KEEP,
+        cluster_size: int | Keep | None = KEEP,
+        cluster_mode: str | Keep | None = KEEP,
+        edit: bool = False,
+    ) -> Result:
+        """Change what is given; None: as the definition says. A mapping is the whole of it. Of what a folder declares
+        only the count and open_to_public change, unless `edit`: then the rest is written into its definition. Raises
+        `Conflict` (declared_in_file). Answers as `info` does."""
+        told = locals()
+        given = {name: told[name] for name in _MODIFIED if told[name] is not KEEP}
+        given |= {"environ": envs} if envs is not KEEP else {}
+        body = _checked(Modification, given | ({"edit": True} if edit else {}))
+        return Result(await self._wire.ask("PATCH", self._path, body=body))
+
+    @both
     async def generate_api_token(self, duration: str | int = "30d") -> Result:
         """Its text is `token`; `never`: it does not expire."""
         return Result(await self._wire.ask("POST", self._path + "/token", body=TokenFor(duration=duration)))
@@ -118,6 +115,34 @@ class BaseService(Mapping[str, Any]):
     async def update_traffic_ratio(self, route_id: str, ratio: float) -> Result:
         path = f"{self._path}/routings/{quote(route_id, safe='')}"
         return Result(await self._wire.ask("PUT", path, body=RatioRequest(traffic_ratio=ratio)))
+
+    @both
+    async def downscale_single_route(self, route_id: str) -> Result:
+        """End this one routing; the count is one less from then on. One that is PROVISIONING is refused."""
+        return Result(await self._wire.ask("DELETE", f"{self._path}/routings/{quote(route_id, safe='')}"))
+
+    @streamed
+    async def logs(
+        self, *, follow: bool = False, tail: int | None = None, since: float | None = None
+    ) -> AsyncGenerator[Result, None]:
+        """Lines of its routings' logs, each of `core.views.LogEntry`: `time`, `routing`, `stream`, `text`. `tail`: the
+        last of each routing; `since` in seconds since the epoch; `follow`: go on with what comes."""
+        async with aclosing(self._wire.client.logs(self.id, follow=follow, tail=tail, since=since)) as lines:
+            async for line in lines:
+                yield Result(line.model_dump())
+
+    @streamed
+    async def events(self, *, follow: bool = False, after: int = 0, limit: int = 100) -> AsyncGenerator[Result, None]:
+        """What happened to it, each of `core.views.EventView`: the latest `limit` whose `seq` is above `after`."""
+        name = (await self._wire.ask("GET", self._path))["name"]
+        client = self._wire.client
+        if not follow:
+            for event in await client.events(after=after, service=name, limit=limit):
+                yield Result(event.model_dump())
+            return
+        async with aclosing(client.follow_events(after=after, service=name, limit=limit)) as events:
+            async for event in events:
+                yield Result(event.model_dump())
 
     @both
     async def errors(self) -> Result:
@@ -142,12 +167,13 @@ class AsyncService(BaseService, Awaited):
     """Of an AsyncSession."""
 
 
-class BaseServices(Generic[One]):
+class BaseServices(Generic[One, Tried]):
     """`session.Service`: what there is, and new ones. Called with an id or a name: that service."""
 
-    def __init__(self, wire: Wire, drive: Driver | None, kind: type[One]) -> None:
+    def __init__(self, wire: Wire, drive: Driver | None, kind: type[One], tried: type[Tried]) -> None:
         self._wire = wire
         self._kind: Any = kind
+        self._tried: Any = tried
         self._of = drive
         if drive is not None:
             self._drive = drive
@@ -158,6 +184,26 @@ class BaseServices(Generic[One]):
     @both
     async def list(self, name: str | None = None) -> Sequence[Result]:
         return [Result(one) for one in await self._wire.ask("GET", "/services", query={"name": name})]
+
+    @both
+    async def paginated_list(
+        self,
+        fields: Sequence[str] | None = None,
+        *,
+        page_offset: int = 0,
+        page_size: int = 20,
+        filter: str | None = None,
+        order: str | None = None,
+    ) -> Page:
+        """A page of `list`, with `total_count`, `items` and `fields`. `filter` such as `status == "HEALTHY"`, several
+        joined by `&`; `order` such as `-name`."""
+        rows = [Result(one) for one in await self._wire.ask("GET", "/services")]
+        return paged(rows, fields, page_offset, page_size, filter, order)
+
+    @both
+    async def runtimes(self) -> Sequence[Result]:
+        """Known values of `runtime_variant`."""
+        return [Result(one) for one in (await self._wire.ask("GET", "/services/_/runtimes"))["runtimes"]]
 
     @both
     async def detail(self, service_id: str) -> Result:
@@ -178,44 +224,53 @@ class BaseServices(Generic[One]):
         envs: Mapping[str, str] | None = None,
         extra_mounts: Sequence[str] = (),
         extra_mount_map: Mapping[str, str] | None = None,
+        extra_mount_options: Mapping[str, Mapping[str, str]] | None = None,
         model_mount_destination: str | None = None,
         model_definition_path: str | None = None,
         domain_name: str = "default",
         group_name: str = "default",
         scaling_group: str | None = None,
-        cluster_size: int = 1,
-        cluster_mode: str = "SINGLE_NODE",
+        cluster_size: int | None = None,
+        cluster_mode: str | None = None,
         runtime_variant: str = "custom",
         max_wait: float = 60.0,
     ) -> One:
         """Start a model folder (its name or path), else the model of that name, and wait `max_wait` seconds at most
         for the first HEALTHY. Without room its routings wait. Raises `Conflict` where the name is taken."""
-        targets = extra_mount_map or {}
-        config = CreateConfig(
-            model=model_id_or_name,
-            model_mount_destination=model_mount_destination,
-            model_definition_path=model_definition_path,
-            extra_mounts={name: MountOptions(mount_destination=targets.get(name)) for name in extra_mounts},
-            environ=envs,
-            scaling_group=scaling_group,
-            resources=resources,
-            resource_opts=resource_opts,
-        )
-        request = CreateRequest(
-            name=service_name or f"service-{uuid4().hex[:8]}",
-            desired_session_count=initial_session_count,
-            image=image,
-            open_to_public=open_to_public or expose_to_public,
-            domain=domain_name,
-            group=group_name,
-            cluster_size=cluster_size,
-            cluster_mode=cluster_mode,
-            runtime_variant=runtime_variant,
-            config=config,
-        )
+        request = _create_request(locals())
         created = await self._wire.ask("POST", "/services", body=request)
         await self._settle(created["endpoint_id"], max_wait)
         return self._kind(created["endpoint_id"], self._wire, self._of, created)  # type: ignore[no-any-return]
+
+    @both
+    async def try_start(
+        self,
+        image: str | None,
+        model_id_or_name: str,
+        initial_session_count: int = 1,
+        *,
+        service_name: str | None = None,
+        resources: Mapping[str, Amount] | None = None,
+        resource_opts: Mapping[str, Amount] | None = None,
+        open_to_public: bool = False,
+        expose_to_public: bool = False,
+        envs: Mapping[str, str] | None = None,
+        extra_mounts: Sequence[str] = (),
+        extra_mount_map: Mapping[str, str] | None = None,
+        extra_mount_options: Mapping[str, Mapping[str, str]] | None = None,
+        model_mount_destination: str | None = None,
+        model_definition_path: str | None = None,
+        domain_name: str = "default",
+        group_name: str = "default",
+        scaling_group: str | None = None,
+        cluster_size: int | None = None,
+        cluster_mode: str | None = None,
+        runtime_variant: str = "custom",
+    ) -> Tried:
+        """Run such a service once, for real, until its health check passes, in the background. It takes no requests and
+        is gone afterwards; it goes on without this session."""
+        begun = await self._wire.ask("POST", "/services/_/try", body=_create_request(locals()))
+        return self._tried(begun, self._wire, self._of)  # type: ignore[no-any-return]
 
     async def _settle(self, ref: str, seconds: float) -> None:
         """The service is there: trouble while it is waited for is not the creation's."""
@@ -225,9 +280,50 @@ class BaseServices(Generic[One]):
             return
 
 
-class Services(BaseServices[Service], Blocking):
+def _create_request(told: Mapping[str, Any]) -> CreateRequest:
+    """From the arguments of `create`."""
+    targets, options = told["extra_mount_map"] or {}, told["extra_mount_options"] or {}
+    mounts = {name: {"mount_destination": targets.get(name), **options.get(name, {})} for name in told["extra_mounts"]}
+    config = {
+        "model": told["model_id_or_name"],
+        "model_mount_destination": told["model_mount_destination"],
+        "model_definition_path": told["model_definition_path"],
+        "extra_mounts": mounts,
+        "environ": told["envs"],
+        "scaling_group": told["scaling_group"],
+        "resources": told["resources"],
+        "resource_opts": told["resource_opts"],
+    }
+    return _checked(
+        CreateRequest,
+        {
+            "name": told["service_name"] or f"service-{uuid4().hex[:8]}",
+            "desired_session_count": told["initial_session_count"],
+            "image": told["image"],
+            "open_to_public": told["open_to_public"] or told["expose_to_public"],
+            "domain": told["domain_name"],
+            "group": told["group_name"],
+            "cluster_size": told["cluster_size"],
+            "cluster_mode": told["cluster_mode"],
+            "runtime_variant": told["runtime_variant"],
+            "config": config,
+        },
+    )
+
+
+def _checked(model: type[Body], fields: Mapping[str, Any]) -> Body:
+    """Raises `InvalidInput` naming what is wrong."""
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"cannot use {name or 'the fields'}: {first['msg']}") from None
+
+
+class Services(BaseServices[Service, Try], Blocking):
     """Of a Session."""
 
 
-class AsyncServices(BaseServices[AsyncService], Awaited):
+class AsyncServices(BaseServices[AsyncService, AsyncTry], Awaited):
     """Of an AsyncSession."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
 from orchestrator.client.client import Client
 from orchestrator.client.config import APIConfig
 from orchestrator.client.driving import Blocking, Driver, Loop, both
-from orchestrator.client.service import AsyncService, AsyncServices, Result, Service, Services, Wire
+from orchestrator.client.request import CURRENT
+from orchestrator.client.results import Result
+from orchestrator.client.service import AsyncService, AsyncServices, Service, Services
+from orchestrator.client.tried import AsyncTry, Try
+from orchestrator.client.wire import Wire
 
 __all__ = ["AsyncSession", "Session"]
 
@@ -69,12 +74,14 @@ class Session:
             self.__exit__(None, None, None)
             raise
         self.System = System(wire, self._loop.run)
-        self.Service = Services(wire, self._loop.run, Service)
+        self.Service = Services(wire, self._loop.run, Service, Try)
+        self._entered = CURRENT.set((self._client, self._loop.run))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _leave(self)
         try:
             self._loop.run(self._client.__aexit__(kind, error, trace))
         finally:
@@ -99,13 +106,23 @@ class AsyncSession:
         except BaseException:
             await self._client.__aexit__(None, None, None)
             raise
-        self.Service = AsyncServices(wire, None, AsyncService)
+        self.Service = AsyncServices(wire, None, AsyncService, AsyncTry)
+        self._entered = CURRENT.set((self._client, None))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _leave(self)
         await self._client.__aexit__(kind, error, trace)
+
+
+def _leave(session: Session | AsyncSession) -> None:
+    """The session that was entered before is the current one again; another context keeps its own."""
+    entered = session.__dict__.pop("_entered", None)
+    if entered is not None:
+        with suppress(ValueError):
+            CURRENT.reset(entered)
 
 
 async def _versions(wire: Wire) -> Result:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from orchestrator.core.errors import InvalidInput
 from orchestrator.core.expiry import LAST
-from orchestrator.core.views import LaunchRequest, Request, View
+from orchestrator.core.views import LaunchRequest, ModifyRequest, Request, View
 
 Amount = int | float | str
 
@@ -34,6 +34,8 @@ _ALIASES = {
     "modelMountDestination": "model_mount_destination",
     "vfolderSubpath": "vfolder_subpath",
     "scalingGroup": "scaling_group",
+    "resource_group": "scaling_group",
+    "resource_slots": "resources",
 }
 _DEFINED = "the definition says it (model-definition.yml)"
 _REFUSED = {
@@ -96,8 +98,8 @@ class CreateRequest(_Aliased):
     owner_access_key: str | None = None
     group: str = "default"
     domain: str = "default"
-    cluster_size: int = 1
-    cluster_mode: str = "SINGLE_NODE"
+    cluster_size: int | None = Field(None, ge=1)
+    cluster_mode: str | None = None
     open_to_public: bool = False
     config: CreateConfig
 
@@ -106,10 +108,8 @@ class CreateRequest(_Aliased):
         self._refuse()
         config = self.config
         resources = {**(config.resources or {})}
-        if "shmem" in (options := {**(config.resource_opts or {})}):
-            resources["shm"] = options.pop("shmem")
-        if options:
-            raise _refusal(f"config.resource_opts.{min(options)}", "only shmem is known")
+        if (shm := _shm(config.resource_opts or {})) is not None:
+            resources["shm"] = shm
         return LaunchRequest(
             folder=folder,
             name=self.name,
@@ -121,22 +121,102 @@ class CreateRequest(_Aliased):
             mounts=tuple(_mount(source, options) for source, options in config.extra_mounts.items()),
             definition=config.model_definition_path,
             destination=config.model_mount_destination,
+            resource_group=config.scaling_group,
+            cluster_mode=None if self.cluster_mode is None else _cluster_mode(self.cluster_mode),
+            cluster_size=self.cluster_size,
         )
 
     def _refuse(self) -> None:
         for name, hint in _REFUSED.items():
             if getattr(self, name):
                 raise _refusal(name, hint)
-        fixed = {"group": "default", "domain": "default", "runtime_variant": "custom", "cluster_size": 1}
+        fixed = {"group": "default", "domain": "default", "runtime_variant": "custom"}
         for name, only in fixed.items():
             if getattr(self, name) != only:
                 raise _refusal(f"{name} {getattr(self, name)!r}", f"only {only!r} is known here")
-        if self.cluster_mode.upper().replace("-", "_") != "SINGLE_NODE":
-            raise _refusal(f"cluster_mode {self.cluster_mode!r}", "only SINGLE_NODE is known here")
-        if self.config.scaling_group not in (None, "default"):
-            raise _refusal("config.scaling_group", "`deployment.resource_group` of the definition names one")
         if self.config.vfolder_subpath:
             raise _refusal("config.vfolder_subpath", "give the path of the model folder itself as config.model")
+
+
+class Modification(_Aliased):
+    """What of a service is to change; what is left out stays, null is: as the definition says. The keys of `config` may
+    stand in it, or beside the others."""
+
+    name: str | None = None
+    desired_session_count: int | None = Field(None, ge=0)
+    image: str | None = None
+    open_to_public: bool | None = None
+    cluster_size: int | None = None
+    cluster_mode: str | None = None
+    runtime_variant: str | None = None
+    model_definition_path: str | None = None
+    extra_mounts: Mapping[str, MountOptions] | None = None
+    environ: Mapping[str, str] | None = None
+    scaling_group: str | None = None
+    resources: Mapping[str, Amount] | None = None
+    resource_opts: Mapping[str, Amount] | None = None
+    edit: bool = False
+    """What a folder declares is written into its definition (not Backend.AI's)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flatten(cls, value: object) -> object:
+        if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
+            return value
+        rest, inside = {k: v for k, v in value.items() if k != "config"}, value["config"]
+        if twice := rest.keys() & inside.keys():
+            raise ValueError(f"{min(twice)} is given twice")
+        return rest | inside
+
+    def modification(self) -> ModifyRequest:
+        """Raises `InvalidInput` naming what cannot be granted."""
+        if self.runtime_variant not in (None, "custom"):
+            raise _refusal(f"runtime_variant {self.runtime_variant!r}", "only 'custom' is known here")
+        given = self.model_fields_set
+        found: dict[str, Any] = {ours: getattr(self, name) for name, ours in _MODIFIED.items() if name in given}
+        if "cluster_mode" in given:
+            found["cluster_mode"] = None if self.cluster_mode is None else _cluster_mode(self.cluster_mode)
+        if "extra_mounts" in given:
+            mounts = self.extra_mounts
+            found["mounts"] = None if mounts is None else tuple(_mount(s, o) for s, o in mounts.items())
+        if "resources" in given:
+            slots = {slot: str(amount) for slot, amount in (self.resources or {}).items()}
+            found |= {"cpu": slots.pop("cpu", None), "mem": slots.pop("mem", None), "resources": slots or None}
+        if "resource_opts" in given:
+            found["shm"] = _shm(self.resource_opts or {})
+        try:
+            return ModifyRequest.model_validate(found)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise InvalidInput(f"cannot modify the service: {first['loc'][0]}: {first['msg']}") from None
+
+
+_MODIFIED = {
+    "name": "name",
+    "desired_session_count": "count",
+    "image": "image",
+    "open_to_public": "public",
+    "cluster_size": "cluster_size",
+    "model_definition_path": "definition",
+    "environ": "environ",
+    "scaling_group": "resource_group",
+    "edit": "edit",
+}
+
+
+def _cluster_mode(text: str) -> Any:
+    """`SINGLE_NODE`, `multi-node`, however they are written."""
+    found = text.lower().replace("_", "-")
+    if found not in ("single-node", "multi-node"):
+        raise _refusal(f"cluster_mode {text!r}", "SINGLE_NODE or MULTI_NODE")
+    return found
+
+
+def _shm(options: Mapping[str, Amount]) -> str | None:
+    """Of `resource_opts`, which know nothing else. Raises `InvalidInput`."""
+    if others := sorted(options.keys() - {"shmem"}):
+        raise _refusal(f"config.resource_opts.{others[0]}", "only shmem is known")
+    return str(options["shmem"]) if "shmem" in options else None
 
 
 class ScaleTo(Request):
@@ -150,6 +230,15 @@ class TokenFor(Request):
     """`3600s`, `15m`, `2h`, `3d`, `1w`, `2mo`, `1yr`, bare seconds, or `never`."""
     valid_until: int | None = Field(None, ge=0, le=int(LAST))
     """Seconds since the epoch."""
+
+
+class RuntimeVariant(View):
+    name: str
+    human_readable_name: str
+
+
+class Runtimes(View):
+    runtimes: tuple[RuntimeVariant, ...]
 
 
 class Versions(View):
@@ -244,4 +333,4 @@ def _mount(source: str, options: MountOptions) -> str:
 
 
 def _refusal(what: str, hint: str) -> InvalidInput:
-    return InvalidInput(f"cannot create the service: {what} is not supported", hint=hint)
+    return InvalidInput(f"cannot have such a service: {what} is not supported", hint=hint)

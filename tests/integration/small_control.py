@@ -360,6 +360,10 @@ class SmallControl:
         self._note("remove_routing", routing_id, replaced)
         return self.service_view
 
+    async def sync(self, ref: str) -> ServiceView:
+        self._note("sync", ref)
+        return self._known(ref)
+
     async def retry(self, ref: str) -> ServiceView:
         self._note("retry", ref)
         return self._known(ref)

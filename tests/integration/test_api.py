@@ -172,6 +172,7 @@ CALLS: list[tuple[Callable[[Client], Awaitable[object]], tuple[object, ...] | No
         ("modify", "echo", {"count": 2, "image": None, "edit": True}),
         ECHO,
     ),
+    (lambda c: c.sync("echo"), ("sync", "echo"), ECHO),
     (lambda c: c.errors("echo"), ("errors", "echo"), (FAILURE,)),
     (lambda c: c.reset("echo"), ("reset", "echo", None), ECHO),
     (lambda c: c.reset("echo", ["public"]), ("reset", "echo", ("public",)), ECHO),

@@ -204,6 +204,7 @@ def test_an_expected_error_is_two_lines_and_no_traceback(
         ("reset echo public count", ("reset", "echo", ("public", "count"))),
         ("reset echo", ("reset", "echo", None)),
         ("errors echo", ("errors", "echo")),
+        ("sync echo", ("sync", "echo")),
         ("errors echo --clear", ("retry", "echo")),
         ("rm-routing r1 --replace", ("remove_routing", "r1", True)),
         ("apply echo --no-wait --yes", ("apply", ApplyRequest(path="echo", yes=True))),

@@ -29,12 +29,17 @@ from orchestrator.api.door import admin_token
 from orchestrator.api.openapi import WORDS, document
 from orchestrator.api.routes import JSON, OCTETS, TAR, Route
 from orchestrator.client import Client
+from orchestrator.client.config import APIConfig
+from orchestrator.client.request import Request
+from orchestrator.client.session import AsyncSession
 from orchestrator.core.errors import InvalidInput, NotFound
 
 ADMIN = "the-admin-token"
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
 DOCUMENT = document(ROUTES)
-OTHERS = ("/docs", "/assets/", "/version", "/services")
+BACKEND_AI = ("/version", "/services", "/events/background-task")
+"""Begin the paths that `orchestrator.client.session` asks for."""
+OTHERS = ("/docs", "/assets/", *BACKEND_AI)
 """Begin the paths that `Client` does not ask for: pages for people, and what `orchestrator.client.session` asks."""
 
 every_route = pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}")
@@ -84,7 +89,7 @@ def filled(path: str) -> str:
 def needed(said: Any) -> dict[str, str]:
     """The parameters of the query that an operation must have, each at its least."""
     asked = [one for one in said["parameters"] if one["in"] == "query" and one["required"]]
-    return {one["name"]: str(one["schema"]["minimum"]) for one in asked}
+    return {one["name"]: str(one["schema"].get("minimum", "t1")) for one in asked}
 
 
 def conforms(value: object, schema: Any) -> None:
@@ -279,6 +284,25 @@ async def test_every_route_is_asked_by_a_method_of_the_client(url: str, asked: l
                 await call(method)
     ours = {(route.method, route.path) for route in ROUTES if not route.path.startswith(OTHERS) and route.path != "/"}
     assert set(asked) == ours
+
+
+async def test_every_path_of_backend_ai_is_asked_by_the_sdk(url: str, asked: list[tuple[str, str]]) -> None:
+    async with AsyncSession(APIConfig(url, token=ADMIN)) as session:
+        service, services = session.Service("echo"), session.Service
+        for ask in (services.list, services.runtimes, service.info, service.sync, service.errors, service.clear_error):
+            await ask()
+        await services.create(None, "echo", max_wait=0)
+        await services.try_start(None, "echo")
+        await service.update(desired_session_count=2)
+        await service.scale(1)
+        await service.generate_api_token("1h")
+        await service.update_traffic_ratio("r1", 0.5)
+        await service.downscale_single_route("r1")
+        await service.delete()
+        async with Request("GET", "/events/background-task", params={"task_id": "t1"}).fetch():
+            pass
+    told = {(method, path) for method, path in asked if not path.startswith("/v1/")}
+    assert told == {(r.method, r.path) for r in ROUTES if r.path.startswith(BACKEND_AI)}
 
 
 async def call(method: Any) -> None:
