@@ -82,6 +82,7 @@ class HAProxyGateway:
         """Adopt the one that runs, or start it with all that was published last."""
         async with self._one:
             if await self._answers():
+                await self._renew()
                 return
             self._failed = ("", "")
             try:
@@ -94,6 +95,13 @@ class HAProxyGateway:
                 self._kept_down = error
                 raise
             LOG.info("gateway.started", listen=self._settings.listen)
+
+    async def _renew(self) -> None:
+        """The binary that the next reload or start executes is the one of this version."""
+        try:
+            await asyncio.to_thread(binary, self._settings.haproxy, self._files.folder)
+        except Unavailable as error:
+            LOG.warning("gateway.not_renewed", cause=error.message, hint=error.hint)
 
     async def _await_answer(self) -> None:
         deadline = time.monotonic() + START_LIMIT

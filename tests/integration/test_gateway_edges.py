@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import stat
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -191,6 +192,17 @@ async def test_a_taken_gateway_port_is_named_with_its_holder(tmp_path: Path) -> 
         await taken.gateway.close()
 
 
+async def test_haproxy_warns_of_nothing_in_what_it_is_given(real: Box, free_port: Callable[[], int]) -> None:
+    """It would say so at each start and reload, and hide what matters."""
+    async with model_servers("r1", "r2") as (first, second):
+        own = route("own", second, port=free_port(), host="own.example", retry=False)
+        assert await real.serve(route("echo", first), own)
+    folder = real.state_dir / "gateway"
+    command = [folder / "bin/haproxy", "-c", "-C", folder, "-f", folder / "haproxy.cfg"]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
+    assert "WARNING" not in done.stderr + done.stdout, done.stderr
+
+
 async def test_a_damaged_configuration_is_replaced_at_start(real: Box) -> None:
     async with model_servers("r1") as (server,):
         await real.serve(route("echo", server))
@@ -273,6 +285,9 @@ async def test_a_gateway_with_a_unit_of_its_own(
     unit = await asyncio.create_subprocess_exec(*argv, stdout=quiet, stderr=quiet)
     try:
         await real.gateway.start()
+        (real.state_dir / "gateway/bin").unlink()  # as if it led to another version
+        await real.gateway.start()
+        assert (real.state_dir / "gateway/bin/haproxy").is_file(), "what the unit starts next is of this version"
         assert (await real.ask("/-/healthy")).json == {"healthy": True}
         async with model_servers("r1") as (server,):
             assert await real.serve(route("echo", server))

@@ -16,7 +16,7 @@ from orchestrator.settings import Settings
 
 PACKAGING = Path(__file__).resolve().parents[2] / "packaging" / "systemd"
 UNITS = ("orchestrator.service", "orchestrator-gateway.service")
-EXECUTABLES = ("opt/orchestrator/bin/orchestrator", "var/lib/orchestrator/gateway/bin/haproxy", "bin/kill")
+EXECUTABLES = ("opt/orchestrator/bin/orchestrator", "var/lib/orchestrator/gateway/bin/haproxy", "bin/kill", "bin/sh")
 
 
 @pytest.fixture
@@ -83,6 +83,22 @@ def test_routings_outlive_the_daemon() -> None:
     assert told["OOMPolicy"] == ["continue"]
     assert told["TasksMax"] == ["infinity"]
     assert not {"PrivateTmp", "RemoveIPC", "DynamicUser", "MemoryMax", "RuntimeMaxSec"} & set(told)
+
+
+@pytest.mark.parametrize("missing", ["", "bin/haproxy", "haproxy.cfg"])
+def test_the_gateway_is_prepared_where_it_lacks_something_and_else_starts_at_once(root: Path, missing: str) -> None:
+    """Whoever is refused while HAProxy is started anew must not wait for Python too."""
+    gateway = root / "var/lib/orchestrator/gateway"
+    (gateway / "haproxy.cfg").write_text("global\n")
+    if missing:
+        (gateway / missing).unlink()
+    (root / "opt/orchestrator/bin/orchestrator").write_text('#!/bin/sh\necho "$@"\n')
+    (line,) = settings_of("orchestrator-gateway.service")["ExecStartPre"]
+    shell, option, script = shlex.split(line.removeprefix("-"))
+    assert (shell, option) == ("/bin/sh", "-c")
+    done = run(shell, option, script.replace(" /opt/", f" {root}/opt/").replace(" /var/", f" {root}/var/"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ("gateway-config --config /etc/orchestrator/config.toml\n" if missing else "")
 
 
 def test_the_gateway_sees_its_own_folder_only() -> None:
