@@ -13,7 +13,7 @@ from orchestrator.app.changes import ServiceChanges
 from orchestrator.app.parts import Parts
 from orchestrator.core import present
 from orchestrator.core.errors import Conflict, InvalidInput
-from orchestrator.core.file_names import checked_path
+from orchestrator.core.file_names import checked_path, known_path
 from orchestrator.core.masking import mask
 from orchestrator.core.model_views import (
     PART,
@@ -116,20 +116,20 @@ class ModelFolders(ServiceChanges):
     # --- files
 
     async def model_files(self, name: str, below: str) -> Sequence[FileView]:
-        place, parts = await self._place(name), checked_path(below, empty=True)
+        place, parts = await self._place(name), known_path(below, empty=True)
         return await asyncio.to_thread(models.files_in, place, parts)
 
     async def open_model_file(self, name: str, file: str) -> BinaryIO:
-        place, parts = await self._place(name), checked_path(file)
+        place, parts = await self._place(name), known_path(file)
         return await asyncio.to_thread(models.open_file, place, parts)
 
     async def remove_model_file(self, name: str, file: str) -> None:
-        place, parts = await self._place(name), checked_path(file)
+        place, parts = await self._place(name), known_path(file)
         await asyncio.to_thread(models.remove_file, place, parts)
         self._parts.loop.rescan()
 
     async def upload(self, name: str, file: str) -> UploadView:
-        place, parts = await self._place(name), checked_path(file)
+        place, parts = await self._place(name), known_path(file)
 
         def look() -> UploadView:
             with told(f"look for an upload of {file}"), pinned(place) as folder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.core.errors import InvalidInput
+from orchestrator.core.errors import InvalidInput, NotFound
 
 LONGEST_NAME = 255
 LONGEST_PATH = 2000
@@ -20,6 +20,11 @@ def checked_name(text: str) -> str:
     return text
 
 
+def is_model_name(name: str) -> bool:
+    """Can a model folder have this name?"""
+    return not _wrong(name) and name not in NOT_MODELS
+
+
 def checked_path(text: str, *, empty: bool = False) -> tuple[str, ...]:
     """The names that the path of a file in a model folder consists of; none of them, where that may be, for the folder
     itself. Raises `InvalidInput`."""
@@ -35,6 +40,14 @@ def checked_path(text: str, *, empty: bool = False) -> tuple[str, ...]:
         hint = "a path below the model folder, such as weights/model.safetensors"
         raise InvalidInput(f"cannot use {text[:80]!r} as the path of a file: {wrong}", hint=hint)
     return parts
+
+
+def known_path(text: str, *, empty: bool = False) -> tuple[str, ...]:
+    """As `checked_path`, of what is to be there already. Raises `NotFound`: nothing can be at another path."""
+    try:
+        return checked_path(text, empty=empty)
+    except InvalidInput as error:
+        raise NotFound(error.message, hint=error.hint) from None
 
 
 def is_shown(name: str) -> bool:

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from orchestrator.core.composing import MAX_BYTES
 from orchestrator.core.errors import Conflict, InvalidDefinition, InvalidInput, NotFound, Unavailable
-from orchestrator.core.file_names import checked_name, is_shown
+from orchestrator.core.file_names import checked_name, is_model_name, is_shown
 from orchestrator.core.model_views import FileView
 from orchestrator.core.problems import is_valid
 from orchestrator.core.views import instant
@@ -79,10 +79,9 @@ def all_folders(settings: Settings) -> list[Found]:
 
 
 def find(name: str, settings: Settings) -> Place:
-    """Where the model folder of that name is: the first, by the order of models_dirs. Raises `InvalidInput`,
-    `NotFound`, or `Conflict` where it must not be read."""
-    checked_name(name)
-    for models_dir in settings.models_dirs:
+    """Where the model folder of that name is: the first, by the order of models_dirs. Raises `NotFound`, or `Conflict`
+    where it must not be read."""
+    for models_dir in settings.models_dirs if is_model_name(name) else ():
         path = models_dir / name
         with suppress(OSError):
             if stat.S_ISDIR(os.stat(path).st_mode):  # noqa: PTH116
@@ -91,7 +90,7 @@ def find(name: str, settings: Settings) -> Place:
                     hint = "opened by docker.allowed_mounts in config.toml"
                     raise Conflict(f"cannot use the model folder {name}: {place.refusal}", hint=hint, code="leads_out")
                 return place
-    raise NotFound(f"there is no model folder {name!r}", hint="`orchestrator models` lists them")
+    raise NotFound(f"there is no model folder {name[:80]!r}", hint="`orchestrator models` lists them")
 
 
 def make(name: str, settings: Settings) -> Place:
