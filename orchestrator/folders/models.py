@@ -122,9 +122,11 @@ def take_away(place: Place) -> Path | None:
 
 
 def destroy(hidden: Path) -> None:
-    """Raises `Unavailable` where something of it stays."""
+    """With what an end of the daemon left of others. Raises `Unavailable` where something of it stays."""
     with told(f"remove all of {hidden}"):
         shutil.rmtree(hidden)
+    for left in hidden.parent.glob(f"{OURS}removed-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def files_in(place: Place, parts: Sequence[str]) -> list[FileView]:

@@ -67,6 +67,7 @@ async def test_a_folder_is_made_filled_shown_and_removed(client: Client, disk: D
     assert (seen.definition, seen.valid, seen.problems, seen.writable) == ("model-definition.yml", True, (), True)
     assert [one.name for one in await client.models()] == ["m", "new"]
     assert seen in await client.models()
+    (disk.first / ".orchestrator-removed-long-ago").mkdir()
     await client.remove_model("new")
     assert [one.name for one in await client.models()] == ["m"]
     assert [p.name for p in disk.first.iterdir()] == ["m"], "nothing of it is left"
