@@ -172,6 +172,7 @@ class ServiceChanges:
             clock_moved=clock.wall() - clock.now(),
             numbers=numbers or {},
             traffic=self._facts.traffic,
+            fetching=self._parts.pulls.now(),
             pending={p.before.id: summary(p) for p in self._parts.reader.pending if p.before is not None},
             data_dirs=tuple(os.path.realpath(folder) for folder in self._parts.settings.data_dirs),
         )

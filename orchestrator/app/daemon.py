@@ -155,6 +155,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
             journal=journal,
             reader=reader,
             loop=loop,
+            pulls=executor.pulls,
             tokens=Tokens(store, keys, gateway, journal, clock),
             tries=tries,
             trying=BackgroundTries(tries, clock),

@@ -11,6 +11,7 @@ from orchestrator.app.tries import Tries
 from orchestrator.app.trying import BackgroundTries
 from orchestrator.auth import KeyRing
 from orchestrator.core.ports import Clock, Gateway, Runtime, RuntimeInfo
+from orchestrator.executor import Pulls
 from orchestrator.records import Recorder
 from orchestrator.records.traces import Traces
 from orchestrator.scheduler.accounting import Accounting
@@ -40,6 +41,7 @@ class Parts:
     journal: Journal
     reader: FolderReader
     loop: Loop
+    pulls: Pulls
     tokens: Tokens
     tries: Tries
     trying: BackgroundTries

@@ -16,7 +16,6 @@ from orchestrator.core.plan_views import (
     ApplyRequest,
     ApplyView,
     BaseView,
-    FetchView,
     FieldView,
     PlanRequest,
     PlanView,
@@ -28,8 +27,8 @@ from orchestrator.core.preview import Preview, after_world, preview
 from orchestrator.core.problems import Problem
 from orchestrator.core.progress import base, moved, progress
 from orchestrator.core.rollout_words import rejected_line
-from orchestrator.core.state import Routing, RoutingStatus, Service, World
-from orchestrator.core.status import is_shown, routing_status
+from orchestrator.core.state import World
+from orchestrator.core.status import is_shown
 from orchestrator.core.views import instant
 from orchestrator.folders import Reading
 from orchestrator.folders.candidates import Chosen, choose, put_in_place, read_candidates
@@ -37,8 +36,6 @@ from orchestrator.scheduler.reader import Said
 
 Picked = tuple[list[Pending], dict[str, tuple[Problem, ...]]]
 """Changes, and by folder the problems of definitions that do not validate."""
-LOOKED_AT = 30
-"""Events of a service among which the progress of its image is looked for."""
 
 
 class PlanChanges(ServiceChanges):
@@ -140,30 +137,16 @@ class PlanChanges(ServiceChanges):
             return ProgressView(id=ident, state=state, message=message)
         shown = [r for r in routings if is_shown(r, service)]
         around = self._around(await self._numbers(service, shown))
+        views = tuple(present.routing_view(r, around) for r in shown)
         return ProgressView(
             id=ident,
             name=service.name,
             state=state,
             message=message,
             service=present.service_view(service, routings, around),
-            routings=tuple(present.routing_view(r, around) for r in shown),
-            fetching=await self._fetching(service, shown),
+            routings=views,
+            fetching=tuple(view.fetching for view in views if view.fetching is not None),
         )
-
-    async def _fetching(self, service: Service, routings: Sequence[Routing]) -> tuple[FetchView, ...]:
-        """Images that are fetched now, by the last word of each."""
-        coming = {
-            r.id for r in routings if r.busy in ("start", "fetch") and routing_status(r) is RoutingStatus.PROVISIONING
-        }
-        if not coming:
-            return ()
-        last: dict[str, FetchView] = {}
-        for event in await self._parts.store.events(service=service.name, limit=LOOKED_AT, newest=True):
-            if event.routing in coming and event.kind == "image.pulling":
-                last[event.routing] = FetchView.model_validate({"routing": event.routing, **event.detail})
-            elif event.routing in coming:
-                last.pop(event.routing, None)
-        return tuple(last.values())
 
 
 def _picked(said: Said, chosen: Chosen | None) -> Picked:

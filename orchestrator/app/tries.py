@@ -18,6 +18,7 @@ from orchestrator.core.capacity import Ledger
 from orchestrator.core.causes import hint_of
 from orchestrator.core.daemon_views import TryEvent, TryRequest
 from orchestrator.core.errors import InvalidInput, OrchestratorError, RuntimeFailure
+from orchestrator.core.fetching import Fetching
 from orchestrator.core.health import fold, gap
 from orchestrator.core.loading import deployment_from_mapping
 from orchestrator.core.ports import Clock, LogLine, PullProgress, Runtime
@@ -144,15 +145,19 @@ class Tries:
             states: Mapping[str, State] = {"started": "started", "failed": "failed"}
             tell(name, states.get(state, "passed"), cause, detail)
 
-        told = [float("-inf")]
+        told = float("-inf")
+        fetching: Fetching | None = None
 
         def log(line: LogLine) -> None:
             tell("log", "info", line.text, {"stream": line.stream})
 
         def progress(seen: PullProgress) -> None:
-            if (now := self._clock.now()) - told[0] >= PULL_REPORT_EVERY:
-                told[0] = now
-                tell("image", "info", str(seen), {"current": seen.current, "total": seen.total})
+            nonlocal fetching, told
+            now = self._clock.now()
+            fetching = fetching.goes_on(seen, now) if fetching else Fetching(seen, now, now, seen.current)
+            if now - told >= PULL_REPORT_EVERY:
+                told = now
+                tell("image", "info", str(fetching), {"current": seen.current, "total": seen.total})
 
         lines = asyncio.create_task(self._lines(unit, spec, log), name="try: log")
         try:

@@ -109,8 +109,8 @@ def with_common(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def exit_code(error: OrchestratorError) -> int:
-    if error.code == "timeout":
-        return TIMEOUT
+    if error.code in ("timeout", "failed"):
+        return TIMEOUT if error.code == "timeout" else FAILED
     match error:
         case InvalidInput():
             return INVALID

@@ -12,6 +12,8 @@ from shutil import get_terminal_size
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.core.units import span_text
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -39,6 +41,7 @@ COLOURS = {
 FOLDED = 24
 """Characters that a table's column has at least where it folds."""
 INDENT = "    "
+span = span_text
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 
@@ -183,14 +186,6 @@ def age(since: datetime | None, now: datetime | None = None) -> str:
     if since is None:
         return ""
     return span(((now or datetime.now(UTC)) - since).total_seconds())
-
-
-def span(seconds: float) -> str:
-    left = max(0, int(seconds))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if left >= 2 * size or (unit != "m" and left >= size):
-            return f"{left // size}{unit}"
-    return f"{left}s"
 
 
 def when(time: datetime | None) -> str:

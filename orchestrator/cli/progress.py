@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from orchestrator.cli.output import COLOURS, age, one_line
+from orchestrator.cli.output import COLOURS, span
+from orchestrator.cli.trees import Branch, Drawing, Told, leaf
 from orchestrator.core.causes import HOPELESS
 from orchestrator.core.state import RoutingStatus, ServiceStatus
 
 if TYPE_CHECKING:
-    from rich.tree import Tree
-
-    from orchestrator.core.views import CauseView, ExplainView, RoutingView, ServiceView
+    from orchestrator.core.views import CauseView, ExplainView, FetchView, RoutingView, ServiceView
 
 TRIES = 3
 """Failed starts in sight after which a service is not waited for, whatever the cause."""
@@ -63,30 +63,45 @@ def _sharpest(causes: Sequence[CauseView]) -> CauseView | None:
     return next((cause for cause in causes if cause.code.startswith("log_")), causes[0] if causes else None)
 
 
-def headline(picture: Picture) -> str:
+def headline(picture: Picture, seconds: float | None = None) -> str:
     gateway = "" if picture.gateway_up else ", the gateway is not up yet"
-    return f"{len(picture.healthy())} of {len(picture.services)} services HEALTHY{gateway}"
+    passed = f", {span(seconds)}" if seconds is not None else ""
+    return f"{len(picture.healthy())} of {len(picture.services)} services HEALTHY{passed}{gateway}"
 
 
-def state_lines(picture: Picture) -> dict[str, str]:
-    """One line a service, without what changes by the second."""
-    return {s.name: f"{s.name}: {s.status}{_why(s, picture)}" for s in picture.services}
-
-
-def _why(service: ServiceView, picture: Picture) -> str:
-    if service.status is ServiceStatus.HEALTHY:
+def why(service: ServiceView, picture: Picture) -> str:
+    """What it waits for: the rollout in its own words where there is one, else the first cause."""
+    if service.status is ServiceStatus.HEALTHY and service.rollout is None:
         return ""
+    if service.rollout is not None:
+        return service.rollout.said
+    if (fetch := fetching(service, picture)) is not None:
+        return f"fetching {fetch.image}"
     told = picture.causes.get(service.name)
-    if told and told.causes:
-        return f" ({told.causes[0].code})"
-    return ""
+    return told.causes[0].message if told and told.causes else service.cause
+
+
+def fetching(service: ServiceView, picture: Picture) -> FetchView | None:
+    return next((r.fetching for r in picture.of(service.name) if r.fetching is not None), None)
+
+
+def branches(picture: Picture, now: datetime) -> list[Branch]:
+    out = picture.left_out()
+    return [
+        Branch(
+            ((one.name, "bold"), (one.status, COLOURS[one.status]), (why(one, picture), "dim")),
+            [leaf(routing, now) for routing in picture.of(one.name)],
+            over=one.status is ServiceStatus.HEALTHY or one.name in out,
+        )
+        for one in picture.services
+    ]
 
 
 class PlainProgress:
-    """For logs and pipes: a line each time a service's state changes."""
+    """For logs and pipes: a line each time a service's state changes, and how far a download is now and then."""
 
     def __init__(self) -> None:
-        self._said: dict[str, str] = {}
+        self._told = Told()
 
     def __enter__(self) -> PlainProgress:
         return self
@@ -97,51 +112,36 @@ class PlainProgress:
         pass
 
     def show(self, picture: Picture) -> None:
-        for name, line in state_lines(picture).items():
-            if self._said.get(name) != line:
-                self._said[name] = line
-                print(one_line(line), flush=True)
+        for one in picture.services:
+            told = picture.causes.get(one.name)
+            code = told.causes[0].code if told and told.causes and one.status is not ServiceStatus.HEALTHY else ""
+            line = f"{one.name}: {one.status}{f' ({code})' if code else ''}"
+            fetch = fetching(one, picture)
+            said = f"{line}: {fetch.said}" if fetch is not None else line
+            news = f"{line}: {fetch.image}" if fetch is not None else line
+            self._told.tell(one.name, said, news, time.monotonic(), goes_on=fetch is not None)
 
 
 class LiveProgress:
     """For terminals: one tree that is drawn again and again."""
 
     def __init__(self) -> None:
-        from rich.live import Live
-
-        self._live = Live(auto_refresh=False, transient=True)
+        self._drawing = Drawing()
+        self._began = time.monotonic()
 
     def __enter__(self) -> LiveProgress:
-        self._live.start()
+        self._drawing.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        self._drawing.__exit__(kind, error, trace)
 
     def show(self, picture: Picture) -> None:
-        self._live.update(tree(picture, datetime.now(UTC)), refresh=True)
+        shown = headline(picture, time.monotonic() - self._began)
+        self._drawing.draw(shown, branches(picture, datetime.now(UTC)))
 
 
 def progress() -> PlainProgress | LiveProgress:
     return LiveProgress() if sys.stdout.isatty() else PlainProgress()
-
-
-def tree(picture: Picture, now: datetime) -> Tree:
-    """Services, their routings, and of those that are not HEALTHY the first cause."""
-    from rich.text import Text
-    from rich.tree import Tree
-
-    def line(*parts: tuple[Any, str]) -> Text:
-        return Text("  ").join(Text(one_line(str(text)), style=style) for text, style in parts if str(text))
-
-    root = Tree(line((headline(picture), "bold")), guide_style="dim")
-    for service in picture.services:
-        told = picture.causes.get(service.name)
-        cause = told.causes[0].message if told and told.causes else ""
-        branch = root.add(line((service.name, "bold"), (service.status, COLOURS[service.status]), (cause, "dim")))
-        for routing in picture.of(service.name):
-            since = age(routing.created_at, now)
-            branch.add(line((routing.id, ""), (routing.status, COLOURS[routing.status]), (since, "dim")))
-    return root

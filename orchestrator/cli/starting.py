@@ -57,11 +57,17 @@ def start(
     unhealthy_timeout: Seconds = None,
     stop_grace: Seconds = None,
     retry: Retry = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Show how far it is, until it is HEALTHY.")] = False,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="How long to wait; default: to the end.")
+    ] = None,
 ) -> None:
     """Start a model folder as a service; what is not given comes from its definition.
 
+    With --wait, exit codes: 0 HEALTHY, 4 it does not get so (an image that is missing, a crash loop), 5 timeout.
+
     Examples:
-      orchestrator start ./my-model --count 2 --env LOG_LEVEL=debug
+      orchestrator start ./my-model --count 2 --env LOG_LEVEL=debug --wait
       orchestrator start my-model --image vllm/vllm-openai:latest --resource cuda.device=1 --shm 8g
     """
     given = locals()
@@ -70,7 +76,12 @@ def start(
     told = {field: value for field, value in given.items() if field in LaunchRequest.model_fields}
     told["folder"] = str(Path(folder).resolve()) if Path(folder).is_dir() else folder
     request = requested(LaunchRequest, **told, **_lists(resource, env, mount))
-    changed(common, ask(common, lambda client: client.start(request)))
+    service = ask(common, lambda client: client.start(request))
+    if wait:
+        from orchestrator.cli.waiting import Goal, waited
+
+        service = waited(common, service.name, Goal.HEALTHY, timeout, give_up=True) or service
+    changed(common, service)
 
 
 def modify(

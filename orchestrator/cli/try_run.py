@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.common import FAILED, INTERRUPTED, INVALID, OK, Common, connect, requested
@@ -94,6 +96,13 @@ def _show(common: Common, event: TryEvent) -> None:
         print(json.dumps(dump(event), ensure_ascii=False), flush=True)
         return
     first, *more = event.message.splitlines() or [""]
+    passing = event.step == "image" and event.state == "info" and sys.stdout.isatty()
+    if sys.stdout.isatty():
+        print("\r\x1b[K", end="")  # what was only passing
+    if passing:
+        room = get_terminal_size().columns - 1
+        print(f"{event.state:<8} {event.step}  {one_line(first)}"[:room], end="", flush=True)
+        return
     print(f"{paint(event.state):<8} {event.step}  {one_line(first)}".rstrip(), flush=True)
     for line in more:
         print(f"         {one_line(line)}", flush=True)

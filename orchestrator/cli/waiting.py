@@ -16,9 +16,10 @@ import typer
 from orchestrator.cli.apply import LOOK, SILENT
 from orchestrator.cli.common import INTERRUPTED, Common, connect
 from orchestrator.cli.output import dump, one_line, print_json
-from orchestrator.cli.progress import LiveProgress, Picture
+from orchestrator.cli.progress import LiveProgress, Picture, fetching
 from orchestrator.cli.services import ServiceName
-from orchestrator.core.errors import NotFound, Unavailable
+from orchestrator.cli.trees import Told
+from orchestrator.core.errors import NotFound, OrchestratorError, Unavailable
 from orchestrator.core.state import ServiceStatus
 
 if TYPE_CHECKING:
@@ -57,18 +58,29 @@ def wait(
       orchestrator wait my-model --timeout 600
       orchestrator wait my-model --for gone
     """
-    try:
-        found = asyncio.run(_until(common, service, goal, timeout))
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+    found = waited(common, service, goal, timeout)
     if common.json:
         print_json(dump(found) if found else {"name": service, "status": "gone"})
     else:
         print(f"{one_line(found.name if found else service)}: {found.status if found else 'gone'}")
 
 
-async def _until(common: Common, ref: str, goal: Goal, timeout: float | None) -> ServiceView | None:
-    """The service as it is when the goal is reached; None: it is gone. Raises `Unavailable` (timeout)."""
+def waited(common: Common, ref: str, goal: Goal, timeout: float | None, *, give_up: bool = False) -> ServiceView | None:
+    """The service as it is when the goal is reached; None: it is gone. `give_up`: do not wait for what no time mends.
+    Raises `Unavailable` (timeout), `Failed`."""
+    try:
+        return asyncio.run(_until(common, ref, goal, timeout, give_up=give_up))
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+
+
+class Failed(OrchestratorError):
+    """It will not become HEALTHY without a change. Exit 4."""
+
+    code = "failed"
+
+
+async def _until(common: Common, ref: str, goal: Goal, timeout: float | None, *, give_up: bool) -> ServiceView | None:
     began = answered = time.monotonic()
     picture: Picture | None = None
     async with connect(common) as client:
@@ -81,12 +93,22 @@ async def _until(common: Common, ref: str, goal: Goal, timeout: float | None) ->
                     if _reached(service, goal):
                         return service
                     view.show(picture)
+                    if give_up:
+                        _give_up(ref, picture)
                 except Unavailable:
                     if picture is None or time.monotonic() - answered > SILENT:
                         raise
                 if timeout is not None and time.monotonic() - began >= timeout:
                     raise _late(ref, goal, timeout, picture)
                 await asyncio.sleep(LOOK)
+
+
+def _give_up(ref: str, picture: Picture) -> None:
+    """Raises `Failed` for what is not worth waiting for, with why."""
+    for cause in picture.left_out().values():
+        why = cause.message if cause is not None else _standing(picture)
+        hint = f"{cause.hint}; " if cause is not None and cause.hint else ""
+        raise Failed(f"{ref} does not become HEALTHY: {why}", hint=f"{hint}`orchestrator explain {ref}` says more")
 
 
 def _reached(service: ServiceView | None, goal: Goal) -> bool:
@@ -138,7 +160,7 @@ class Lines:
     def __init__(self, ref: str, *, quiet: bool) -> None:
         self._ref = ref
         self._quiet = quiet
-        self._said = ""
+        self._told = Told()
 
     def __enter__(self) -> Lines:
         return self
@@ -149,11 +171,13 @@ class Lines:
         pass
 
     def show(self, picture: Picture) -> None:
-        line = _standing(picture)
-        without_clock = _CLOCK.sub("", line)
-        if not self._quiet and without_clock != self._said:
-            self._said = without_clock
-            print(f"{one_line(self._ref)}: {line}", flush=True)
+        if self._quiet:
+            return
+        line = f"{self._ref}: {_standing(picture)}"
+        fetch = fetching(picture.services[0], picture) if picture.services else None
+        said = f"{line}; {fetch.said}" if fetch is not None else line
+        news = _CLOCK.sub("", line) + (fetch.image if fetch is not None else "")
+        self._told.tell(self._ref, said, news, time.monotonic(), goes_on=fetch is not None)
 
 
 def _shown(ref: str, *, quiet: bool) -> AbstractContextManager[Shown]:

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, ConfigDict, Field
 
 from orchestrator.core.changes import ChangeKind
 from orchestrator.core.pending import Change
-from orchestrator.core.views import ProblemView, Request, RoutingView, ServiceView, View
+from orchestrator.core.views import FetchView, ProblemView, Request, RoutingView, ServiceView, View
 
 FORMAT = 1
 
@@ -113,15 +113,6 @@ class ApplyView(View):
 
 
 ProgressState = Literal["under_way", "done", "waits", "rolled_back", "superseded"]
-
-
-class FetchView(View):
-    """An image that is being fetched for a routing, in bytes; `total` 0: not known yet."""
-
-    routing: str
-    image: str
-    current: int = 0
-    total: int = 0
 
 
 class ProgressView(View):

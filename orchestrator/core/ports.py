@@ -13,6 +13,7 @@ from orchestrator.core.listening import Listener
 from orchestrator.core.routes import RouteTable, Traffic
 from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Group, Observed, Reservation, UnitKind
+from orchestrator.core.units import size_text
 
 # --- clock ----------------------------------------------------------------------------------------------------------
 
@@ -169,15 +170,38 @@ class RuntimeInfo:
 
 @dataclass(frozen=True, slots=True)
 class PullProgress:
-    """Bytes of an image that is being fetched; `total` 0: not known yet."""
+    """An image that is being fetched: bytes that came, and of all whose size is known (`whole`: that is all). Of its
+    layers how many there are, have come, are unpacked; 0: not known."""
 
     image: str
     current: int
     total: int
+    layers: int = 0
+    fetched: int = 0
+    unpacked: int = 0
+    whole: bool = False
+
+    @property
+    def unpacking(self) -> bool:
+        """All has come."""
+        return 0 < self.layers == self.fetched
+
+    @property
+    def amount(self) -> str:
+        """How much of it, in words; empty: nothing is known."""
+        if self.unpacking:
+            return f"unpacking, {self.unpacked} of {self.layers} layers"
+        if not self.total:
+            return ""
+        if not self.whole and self.layers:
+            return f"{size_text(self.current)}, {self.fetched} of {self.layers} layers"
+        share = f"{self.current * 100 // self.total} %, " if self.whole else ""
+        current, total = size_text(self.current), size_text(self.total)
+        number, _, unit = current.partition(" ")
+        return f"{share}{number if total.endswith(unit) else current} of {total}"
 
     def __str__(self) -> str:
-        known = f": {self.current / 2**20:.1f} of {self.total / 2**20:.1f} MiB" if self.total else ""
-        return f"fetching {self.image}{known}"
+        return f"fetching {self.image}{f': {amount}' if (amount := self.amount) else ''}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from orchestrator.core.catalog import Broken
 from orchestrator.core.causes import hint_of
 from orchestrator.core.events import Event
 from orchestrator.core.explain import Cause, ExplainFacts, explain
+from orchestrator.core.fetching import Fetching
 from orchestrator.core.launching import launch_view, overrides_of
 from orchestrator.core.problems import Problem
 from orchestrator.core.rollout_words import rejected_line, rollout_line
@@ -21,6 +22,7 @@ from orchestrator.core.views import (
     CauseView,
     EventView,
     FailureView,
+    FetchView,
     LaunchView,
     ProblemView,
     RolloutView,
@@ -50,6 +52,8 @@ class Surroundings:
     """Routing id to what the gateway counted."""
     pending: Mapping[str, str] = field(default_factory=dict)
     """Service id to what its folder asks for and is not followed."""
+    fetching: Mapping[str, Fetching] = field(default_factory=dict)
+    """Routing id to how far its image is, while that is fetched."""
     data_dirs: tuple[str, ...] = ()
     """Where named folders of extra mounts are, symlinks resolved."""
 
@@ -175,6 +179,7 @@ def launch_of(service: Service, around: Surroundings) -> LaunchView:
 def routing_view(routing: Routing, around: Surroundings) -> RoutingView:
     seen, status = routing.observed, routing_status(routing)
     failure = routing.failure
+    fetching = around.fetching.get(routing.id)
     return RoutingView(
         id=routing.id,
         service=routing.service,
@@ -186,12 +191,31 @@ def routing_view(routing: Routing, around: Surroundings) -> RoutingView:
         healthy_since=instant(routing.probe.healthy_since)
         if status is RoutingStatus.HEALTHY and routing.probe.healthy_since is not None
         else None,
-        cause=_routing_cause(routing, status),
+        cause=str(fetching) if fetching is not None else _routing_cause(routing, status),
         devices=routing.reservation.devices if routing.reservation else (),
         exit_code=failure.exit_code if failure else None,
         oom=failure.oom if failure else False,
         traffic_ratio=routing.traffic_ratio,
         side=routing.side,
+        fetching=fetch_view(routing.id, fetching) if fetching is not None else None,
+    )
+
+
+def fetch_view(routing: str, fetching: Fetching) -> FetchView:
+    seen = fetching.seen
+    return FetchView(
+        routing=routing,
+        image=seen.image,
+        current=seen.current,
+        total=seen.total,
+        whole=seen.whole,
+        layers=seen.layers,
+        fetched=seen.fetched,
+        unpacked=seen.unpacked,
+        rate=round(fetching.rate, 1),
+        seconds_left=None if fetching.seconds_left is None else round(fetching.seconds_left, 1),
+        amount=fetching.amount,
+        said=str(fetching),
     )
 
 

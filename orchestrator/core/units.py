@@ -86,11 +86,20 @@ def parse_size(text: str | float) -> int:
     return int(size)
 
 
+def span_text(seconds: float) -> str:
+    """A time in one unit, as people read it: 5s, 12m, 3h, 4d."""
+    left = max(0, int(seconds))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if left >= 2 * size or (unit != "m" and left >= size):
+            return f"{left // size}{unit}"
+    return f"{left}s"
+
+
 def size_text(amount: float) -> str:
-    """Bytes as people read them, in powers of 1024."""
+    """Bytes as people read them, in powers of 1024: 17 bytes, 1.5 KiB, 24.3 MiB, 512 MiB."""
     for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if amount >= size:
-            return f"{amount / size:.4g} {unit}" if amount < 1000 * size else f"{amount / size:.0f} {unit}"
+            return f"{amount / size:.3g} {unit}" if amount < 99.5 * size else f"{amount / size:.0f} {unit}"
     return f"{amount:.0f} bytes"
 
 

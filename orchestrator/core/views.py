@@ -102,6 +102,28 @@ class ServiceView(View):
     """A routing of it has been HEALTHY: its endpoint has answered once."""
 
 
+class FetchView(View):
+    """An image that is being fetched for a routing, in bytes; `total` 0: not known yet."""
+
+    routing: str
+    image: str
+    current: int = 0
+    total: int = 0
+    whole: bool = False
+    """`total` is that of all layers."""
+    layers: int = 0
+    fetched: int = 0
+    """Layers that have come."""
+    unpacked: int = 0
+    rate: float = 0.0
+    """Bytes a second; 0: not known yet."""
+    seconds_left: float | None = None
+    amount: str = ""
+    """How much, how fast, how long, in words."""
+    said: str = ""
+    """With the image's name."""
+
+
 class RoutingView(View):
     """One routing as `ps` lists it."""
 
@@ -121,6 +143,8 @@ class RoutingView(View):
     traffic_ratio: float = 1.0
     """Its share of the requests against the others of its service (of its revision, while a canary is judged)."""
     side: Side = "blue"
+    fetching: FetchView | None = None
+    """While its image is fetched."""
 
 
 class EventView(View):

@@ -3,6 +3,7 @@
 from orchestrator.executor.apply import Executor
 from orchestrator.executor.launch import Launch, Launcher
 from orchestrator.executor.outcomes import Created, Ended, Fetched, Outcome, Recorded, Started, StartFailed
+from orchestrator.executor.pulls import Pulls
 
 __all__ = [
     "Created",
@@ -12,6 +13,7 @@ __all__ = [
     "Launch",
     "Launcher",
     "Outcome",
+    "Pulls",
     "Recorded",
     "StartFailed",
     "Started",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from orchestrator.actions import ActionFailed
 from orchestrator.core.errors import OrchestratorError, Unavailable
-from orchestrator.core.ports import Clock, EventSink, Gateway, PullProgress, Runtime
+from orchestrator.core.ports import Clock, EventSink, Gateway, Runtime
 from orchestrator.core.spec import ServiceSpec
 from orchestrator.core.state import Failure, Reservation, Routing
 from orchestrator.executor.launch import Launch, Launcher
 from orchestrator.executor.outcomes import Created, Ended, Fetched, Outcome, Recorded, Started, StartFailed
+from orchestrator.executor.pulls import Pulls
 
-PULL_REPORT_EVERY = 2.0
 EVENTS = {"image": "routing.image", "create": "routing.created", "start": "routing.started"}
 """Step of a launch to the kind of its event; actions have kinds of their own."""
 
@@ -25,6 +24,7 @@ class Executor:
         self._launcher = launcher
         self._clock = clock
         self._emit = emit
+        self.pulls = Pulls(clock, emit)
 
     async def start(self, routing: Routing, spec: ServiceSpec, report: Callable[[Created], None]) -> Outcome:
         """Launch it. `report` hears of the created container before its actions run."""
@@ -37,18 +37,22 @@ class Executor:
         assert routing.reservation is not None
         launch = Launch(routing.id, routing.service, spec.routing, routing.reservation, spec.stop_grace)
         try:
-            launched = await self._launcher.launch(launch, step, self._pulls(routing))
+            launched = await self._launcher.launch(launch, step, self.pulls.of(routing))
         except OrchestratorError as error:
             return StartFailed(routing.id, await self._failure(routing, spec, error))
+        finally:
+            self.pulls.over(routing)
         return Started(routing.id, self._clock.now(), launched.image, launched.files)
 
     async def fetch(self, routing: Routing, spec: ServiceSpec) -> Outcome:
         """Make present what its start will need: the image, and the secrets."""
         launch = Launch(routing.id, routing.service, spec.routing, Reservation(), spec.stop_grace)
         try:
-            await self._launcher.fetch(launch, self._pulls(routing))
+            await self._launcher.fetch(launch, self.pulls.of(routing))
         except OrchestratorError as error:
             return StartFailed(routing.id, await self._failure(routing, spec, error))
+        finally:
+            self.pulls.over(routing)
         return Fetched(routing.id, self._clock.now())
 
     async def fail(self, routing: Routing, spec: ServiceSpec) -> Outcome:
@@ -88,29 +92,6 @@ class Executor:
             counts=not unavailable,
         )
 
-    def _pulls(self, routing: Routing) -> Callable[[PullProgress], None]:
-        """Turns the stream of pull progress into an event every few seconds."""
-        last = [self._clock.now() - PULL_REPORT_EVERY]
-        pending: set[asyncio.Task[None]] = set()
-
-        def progress(seen: PullProgress) -> None:
-            now = self._clock.now()
-            if now - last[0] < PULL_REPORT_EVERY:
-                return
-            last[0] = now
-            detail = {"image": seen.image, "current": seen.current, "total": seen.total}
-            task = asyncio.ensure_future(
-                _awaited(self._emit("image.pulling", routing.service, routing.id, str(seen), detail))
-            )
-            pending.add(task)
-            task.add_done_callback(pending.discard)
-
-        return progress
-
 
 def _runs(routing: Routing) -> bool:
     return routing.observed is not None and routing.observed.state in ("running", "paused")
-
-
-async def _awaited(what: Awaitable[None]) -> None:
-    await what

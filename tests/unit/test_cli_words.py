@@ -18,14 +18,15 @@ from orchestrator.cli.common import pairs
 from orchestrator.cli.embedded import embed
 from orchestrator.cli.output import age, aligned, clean, span, stacked, tamed
 from orchestrator.cli.plan import text
-from orchestrator.cli.progress import TRIES, Picture, state_lines, tree
+from orchestrator.cli.progress import TRIES, Picture, PlainProgress, branches, headline
 from orchestrator.cli.run import call_lines
 from orchestrator.cli.streams import since_seconds
+from orchestrator.cli.trees import Branch, drawn, fitted
 from orchestrator.client import Daemon, find_daemon
 from orchestrator.core.errors import Conflict, InvalidInput, NotAuthorised
 from orchestrator.core.plan_views import FieldView, PlanView, ServicePlan
 from orchestrator.core.state import RoutingStatus, ServiceStatus
-from orchestrator.core.views import CauseView, ExplainView, RoutingView, ServiceView, instant
+from orchestrator.core.views import CauseView, ExplainView, FetchView, RoutingView, ServiceView, instant
 from orchestrator.store.lock import StateLock
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -261,14 +262,45 @@ def test_who_is_left_out_is_told_what_the_log_says_where_it_says_something() -> 
     assert cause.code == "log_module_missing"
 
 
-def test_progress_names_services_routings_and_causes() -> None:
+def test_progress_names_services_routings_and_causes(capsys: pytest.CaptureFixture[str]) -> None:
     views = (service("a", "PROVISIONING"), service("b", "HEALTHY"))
     picture = Picture(views, (routing("a", "PROVISIONING"),), told("a", "PROVISIONING", "loading"))
-    assert state_lines(picture) == {"a": "a: PROVISIONING (loading)", "b": "b: HEALTHY"}
-    drawn = tree(picture, NOW)
-    assert str(drawn.label) == "1 of 2 services HEALTHY"
-    assert [str(branch.label) for branch in drawn.children] == ["a  PROVISIONING  because of loading", "b  HEALTHY"]
-    assert str(drawn.children[0].children[0].label).startswith("a0  PROVISIONING  ")
+    PlainProgress().show(picture)
+    assert capsys.readouterr().out.splitlines() == ["a: PROVISIONING (loading)", "b: HEALTHY"]
+    tree = drawn(headline(picture, 72), branches(picture, NOW), 20)
+    assert str(tree.label) == "1 of 2 services HEALTHY, 72s"
+    assert [str(branch.label) for branch in tree.children] == ["a  PROVISIONING  because of loading", "b  HEALTHY"]
+    assert str(tree.children[0].children[0].label).startswith("a0  PROVISIONING  ")
+
+
+def test_a_download_is_told_when_it_begins_and_then_once_in_a_while(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("orchestrator.cli.progress.time.monotonic", lambda: now)
+    shown = PlainProgress()
+    for share in range(6):
+        fetch = FetchView(routing="a0", image="i", said=f"fetching i: {share} %")
+        fetched = routing("a", "PROVISIONING").model_copy(update={"fetching": fetch})
+        shown.show(Picture((service("a", "PROVISIONING"),), (fetched,), told("a", "PROVISIONING", "creating")))
+        now += 5
+    assert capsys.readouterr().out.splitlines() == [
+        f"a: PROVISIONING (creating): fetching i: {share} %" for share in (0, 3)
+    ]
+
+
+def test_a_tree_never_has_more_lines_than_there_is_room_for() -> None:
+    def branch(number: int, *, over: bool) -> Branch:
+        return Branch(((f"s{number}", ""),), [((f"r{n}", ""),) for n in range(3)], over)
+
+    many = [branch(n, over=n % 2 == 0) for n in range(40)]
+    for room in (2, 5, 24, 50, 200):
+        lines = list(fitted(many, room))
+        assert sum(1 + len(leaves) for _, leaves in lines) <= room
+    first, *_, last = fitted(many, 24)
+    assert (first[0][0][0], len(first[1])) == ("s1", 3), "what is waited for comes first, with its routings"
+    assert last[0][0][0] == "… 34 more, 20 of them done"
+    assert list(fitted(many[:2], 8)) == [(one.line, one.leaves) for one in many[:2]]
 
 
 def test_what_to_paste() -> None:

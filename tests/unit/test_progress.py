@@ -10,11 +10,14 @@ import pytest
 from rich.console import Console
 from worlds import routing, service, spec
 
-from orchestrator.cli.applying import tree
+from orchestrator.cli.applying import branches, headline
+from orchestrator.cli.trees import drawn
 from orchestrator.core import present
 from orchestrator.core.definition import Update
+from orchestrator.core.fetching import Fetching, Layers
 from orchestrator.core.pending import Pending
-from orchestrator.core.plan_views import FetchView, ProgressState, ProgressView
+from orchestrator.core.plan_views import ProgressState, ProgressView
+from orchestrator.core.ports import PullProgress
 from orchestrator.core.progress import base, moved, progress
 from orchestrator.core.state import Failure, Phase, Rejected, Rollout, Routing, Service
 
@@ -111,22 +114,56 @@ def test_what_is_wanted_must_be_the_same_too() -> None:
 
 
 def test_the_tree_shows_services_routings_and_what_is_fetched() -> None:
-    around = present.Surroundings(now=10.0, gateway_url="http://g")
+    seen = PullProgress("i:2", 30 << 20, 40 << 20, layers=2, fetched=1, whole=True)
+    fetching = {"r2": Fetching(seen, began=0.0, now=10.0, first=10 << 20)}
+    around = present.Surroundings(now=10.0, gateway_url="http://g", fetching=fetching)
     mine = (one("r1"), one("r2", "starting"))
+    routings = tuple(present.routing_view(r, around) for r in mine)
     view = ProgressView(
         id=NEW.id,
         name="echo",
         state="under_way",
         message="1 of 2 routings are HEALTHY",
         service=present.service_view(NEW, mine, around),
-        routings=tuple(present.routing_view(r, around) for r in mine),
-        fetching=(FetchView(routing="r2", image="i:2", current=1 << 20, total=4 << 20),),
+        routings=routings,
     )
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     with console.file:
-        console.print(tree([view], {NEW.id: "echo"}, datetime.fromtimestamp(10, UTC)))
+        found = branches([view], {NEW.id: "echo"}, datetime.fromtimestamp(10, UTC))
+        console.print(drawn(headline([view], 12), found, 20))
         shown = console.export_text()
-    assert "0 of 1 done" in shown
-    assert "echo  under way  1 of 2 routings are HEALTHY; fetching i:2: 25 % of 4 MiB" in shown
+    assert "0 of 1 done, 12s" in shown
+    assert "echo  under way  1 of 2 routings are HEALTHY" in shown
     assert "r1" in shown
-    assert "fetching i:2: 25 % of 4 MiB" in shown.splitlines()[-1]
+    assert "  fetching  10s  75 %, 30 of 40 MiB, 2 MiB/s, 5s left" in shown.splitlines()[-1]
+    assert routings[1].cause == routings[1].fetching.said if routings[1].fetching else False
+
+
+EVENTS = [
+    ("", "Pulling from x", {}, ""),
+    ("a", "Pulling fs layer", {}, "fetching i"),
+    ("b", "Pulling fs layer", {}, "fetching i"),
+    ("c", "Already exists", {}, "fetching i"),
+    ("b", "Waiting", {}, "fetching i"),
+    ("a", "Downloading", {"current": 1 << 20, "total": 4 << 20}, "fetching i: 1 MiB, 1 of 3 layers"),
+    ("b", "Downloading", {"current": 0, "total": 4 << 20}, "fetching i: 12 %, 1 of 8 MiB"),
+    ("a", "Download complete", {}, "fetching i: 50 %, 4 of 8 MiB"),
+    ("a", "Extracting", {"current": 1, "total": 4}, "fetching i: 50 %, 4 of 8 MiB"),
+    ("b", "Verifying Checksum", {}, "fetching i: unpacking, 1 of 3 layers"),
+    ("a", "Pull complete", {}, "fetching i: unpacking, 2 of 3 layers"),
+    ("b", "Pull complete", {}, "fetching i: unpacking, 3 of 3 layers"),
+]
+
+
+def test_a_share_is_told_once_every_layer_is_known() -> None:
+    layers, said = Layers("i"), ""
+    for layer, status, detail, expected in EVENTS:
+        said = str(layers.progress()) if layers.note(layer, status, detail) else said
+        assert said == expected, (layer, status)
+
+
+def test_an_unpacking_image_has_no_speed_and_no_time_left() -> None:
+    seen = PullProgress("i", 10, 10, layers=1, fetched=1, whole=True)
+    assert str(Fetching(seen, 0.0, 10.0)) == "fetching i: unpacking, 0 of 1 layers"
+    assert Fetching(PullProgress("i", 5, 10), 0.0, 10.0).seconds_left is None, "not all sizes are known"
+    assert Fetching(PullProgress("i", 5, 10, whole=True), 0.0, 0.5).seconds_left is None, "too early to tell"

@@ -10,6 +10,7 @@ from docker.auth import get_config_header, resolve_repository_name
 from docker.utils import parse_repository_tag
 
 from orchestrator.core.errors import RuntimeFailure, Unavailable
+from orchestrator.core.fetching import Layers
 from orchestrator.core.ports import PullProgress
 from orchestrator.runtimes.docker.client import CONNECT_LIMIT, Body, Engine, events, opened
 from orchestrator.runtimes.docker.errors import explained
@@ -46,27 +47,14 @@ def image_id(api: docker.APIClient, image: str) -> str:
 
 
 async def _pull(engine: Engine, image: str, progress: Callable[[PullProgress], None]) -> None:
-    layers: dict[str, tuple[int, int]] = {}
+    layers = Layers(image)
     async for batch in engine.stream(f"fetch image {image}", lambda api: _source(api, image)):
         for event in batch:
             if "error" in event:
                 raise _failure(image, str(event["error"]))
-            if _count(layers, event):
-                current, total = (sum(column) for column in zip(*layers.values(), strict=True))
-                progress(PullProgress(image, current, total))
-
-
-def _count(layers: dict[str, tuple[int, int]], event: dict[str, Any]) -> bool:
-    """Note how far one layer's download is; whether this event told of that."""
-    detail = event.get("progressDetail") or {}
-    layer = str(event.get("id", ""))
-    if event.get("status") == "Downloading" and detail.get("total"):
-        layers[layer] = (int(detail.get("current", 0)), int(detail["total"]))
-    elif event.get("status") == "Download complete" and layer in layers:
-        layers[layer] = (layers[layer][1], layers[layer][1])
-    else:
-        return False
-    return True
+            told = (str(event.get("id", "")), str(event.get("status", "")), event.get("progressDetail") or {})
+            if layers.note(*told):
+                progress(layers.progress())
 
 
 def _source(api: docker.APIClient, image: str) -> Body[dict[str, Any]]:
