@@ -32,6 +32,7 @@ async def send(client: Client, model: str, file: Path, target: str, told: Told) 
             seen = os.fstat(source.fileno())
             if not stat.S_ISREG(seen.st_mode):
                 raise InvalidInput(f"cannot upload {file}: it is not a regular file")
+            await client.upload(model, target)  # who is not there at all is not waited for
             upload = _Sending(client, model, target, source, told)
             return await _again(upload.run, upload.at)
     except OSError as error:
@@ -85,6 +86,7 @@ async def fetch(client: Client, model: str, path: str, target: Path, told: Told)
     does.
     """
     try:
+        await file_view(client, model, path)  # who is not there at all is not waited for
         download = _Fetching(client, model, path, target, told)
         return await _again(download.run, download.at)
     except OSError as error:

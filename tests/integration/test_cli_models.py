@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -122,6 +123,9 @@ def test_a_download_goes_on_and_a_changed_file_begins_anew(cli: Cli, disk: Disk,
     assert (tmp_path / "w.bin").read_bytes() == b""
     assert cli("models", "download", "m", "w.bin", "-o", "no/such/folder")[0] == 2
     assert cli("models", "download", "m", "nothing")[0] == 1
+    began = time.monotonic()
+    assert cli("models", "download", "m", "w.bin", "--url", "http://127.0.0.1:1")[0] == 1
+    assert time.monotonic() - began < 5
 
 
 def test_progress_reads_well() -> None:
