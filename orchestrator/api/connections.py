@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 HEADERS = 20.0
 """Seconds from a connection's begin, or its last answer, until the next request's headers are there."""
+IDLE = 75.0
+"""The same where a token was shown: more than proxies in front keep a connection."""
 HANDSHAKE = 10.0
 STALL = 30.0
 """Seconds in which some of a body comes, or some of an answer is read."""
@@ -113,7 +115,8 @@ class Connection(asyncio.Protocol):
         if self._full_since and now - self._full_since > STALL:
             return "nobody reads its answer"
         if self.request is None:
-            return "no request came" if now - self.since > HEADERS else ""
+            patience = HEADERS if self._among.is_stranger(self) else IDLE
+            return "no request came" if now - self.since > patience else ""
         if not self.request.content.is_eof() and now - self._heard > STALL:
             return "its body stopped coming"
         return ""
@@ -167,6 +170,10 @@ class Connections:
         self._open.pop(connection, None)
         self._strangers.pop(connection, None)
         self._of.pop(connection.inner, None)
+
+    def is_stranger(self, connection: Connection) -> bool:
+        """No valid token came on it."""
+        return connection in self._strangers
 
     @contextlib.contextmanager
     def serving(self, request: web.Request) -> Iterator[Connection | None]:

@@ -33,6 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         make(folder, name)
     make(folder, "ended", days=-1)
     make(folder, "soon", days=3)
+    make(folder, "elsewhere", names="DNS:models.example.org")
     make(folder, "signed", signed_by=(folder / "authority.crt", folder / "authority.key"))
     (folder / "both.pem").write_bytes((folder / "one.crt").read_bytes() + (folder / "one.key").read_bytes())
     (folder / "garbage.crt").write_text("-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n")
@@ -151,6 +152,19 @@ async def test_a_client_believes_what_it_was_told_to(address: tuple[str, int], m
         with pytest.raises(Unavailable) as caught:
             await plain.status()
         assert "https://" in caught.value.hint
+
+
+async def test_only_the_own_certificate_is_believed_under_any_name(made: Path) -> None:
+    certificate = Certificate(made / "elsewhere.crt", made / "elsewhere.key")
+    app = build_app(SmallControl(), admin_token(ADMIN), listen="127.0.0.1:0")
+    runner = await serve(app, "127.0.0.1:0", lambda: certificate.context)
+    url = f"https://127.0.0.1:{runner.addresses[0][1]}"
+    async with Client(url, ADMIN, timeout=5, trust=Trust(own=str(certificate.file))) as client:
+        assert await client.services()
+    async with Client(url, ADMIN, timeout=5, trust=Trust(ca=str(certificate.file))) as client:
+        with pytest.raises(Unavailable, match="not valid for"):
+            await client.services()
+    await runner.cleanup()
 
 
 @pytest.mark.parametrize("file", ["none.crt", "one.key", "empty.crt"])
