@@ -204,7 +204,7 @@ async def test_a_thousand_folders_at_once(daemons: Callable[..., Awaitable[Daemo
     (stage / "self" / "model-definition.yml").symlink_to("model-definition.yml")
     for folder in stage.iterdir():
         folder.rename(daemon.models / folder.name)
-    assert await until(lambda: started(daemon, 1000), 30, every=0.3)
+    assert await until(lambda: started(daemon, 1000), 90, every=1.0)  # each look is an answer of half a megabyte
     invalid = [s.name for s in await daemon.client.services() if s.status is ServiceStatus.INVALID]
     assert invalid == ["loop", "self"]
     assert (await daemon.client.status()).pid == daemon.process.pid
