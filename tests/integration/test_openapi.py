@@ -280,7 +280,7 @@ def sample(kind: Any) -> Any:
 async def test_every_route_is_asked_by_a_method_of_the_client(url: str, asked: list[tuple[str, str]]) -> None:
     async with Client(url, ADMIN, timeout=10) as client:
         for name, method in inspect.getmembers(client, inspect.ismethod):
-            if not name.startswith("_") and name != "ask":
+            if not name.startswith("_") and name not in ("ask", "raw"):  # these ask for any path
                 await call(method)
     ours = {(route.method, route.path) for route in ROUTES if not route.path.startswith(OTHERS) and route.path != "/"}
     assert set(asked) == ours
