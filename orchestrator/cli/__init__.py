@@ -40,6 +40,7 @@ from orchestrator.cli import (
     waiting,
 )
 from orchestrator.cli.common import ERROR, INTERRUPTED, exit_code, with_common
+from orchestrator.cli.help import Verb, Verbs, is_typed_wrongly, print_typed_wrongly
 from orchestrator.cli.output import print_error
 from orchestrator.core.errors import OrchestratorError
 
@@ -51,53 +52,59 @@ VERBS: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
         ("validate", validate.validate),
         ("schema", schema.schema),
         ("doctor", daemon.doctor),
-        ("gateway-config", daemon.gateway_config),
     ),
-    "Look": (
-        ("status", daemon.status),
+    "Services": (
         ("ls", services.ls),
         ("ps", services.ps),
         ("describe", services.describe),
-        ("explain", services.explain),
-        ("errors", services.errors),
-        ("history", revisions.history),
-        ("diff", revisions.diff),
-        ("logs", streams.logs),
-        ("events", streams.events),
-        ("audit", access.audit),
-        ("config", access.config),
-        ("whoami", access.whoami),
-        ("exec", executing.execute),
-        ("cp", copying.cp),
-        ("top", observing.top),
-        ("access", observing.access),
-        ("usage", observing.usage),
-        ("wait", waiting.wait),
-        ("ask", asking.ask_service),
-        ("open", opening.open_page),
-    ),
-    "Change": (
-        ("plan", plan.plan),
-        ("apply", apply.apply),
         ("start", starting.start),
         ("modify", starting.modify),
         ("reset", starting.reset),
         ("scale", services.scale),
+        ("retry", services.retry),
+        ("sync", services.sync),
+        ("wait", waiting.wait),
+        ("ask", asking.ask_service),
+        ("rm", services.rm),
+        ("rm-routing", services.rm_routing),
+    ),
+    "Why, and how much": (
+        ("status", daemon.status),
+        ("explain", services.explain),
+        ("errors", services.errors),
+        ("logs", streams.logs),
+        ("events", streams.events),
+        ("top", observing.top),
+        ("access", observing.access),
+        ("usage", observing.usage),
+    ),
+    "Changes": (
+        ("plan", plan.plan),
+        ("apply", apply.apply),
+        ("history", revisions.history),
+        ("diff", revisions.diff),
         ("rollback", rollouts.rollback),
         ("promote", rollouts.promote),
         ("abort", rollouts.abort),
         ("ratio", rollouts.ratio),
-        ("retry", services.retry),
-        ("sync", services.sync),
-        ("rm", services.rm),
-        ("rm-routing", services.rm_routing),
         ("confirm-removal", services.confirm_removal),
-        ("log-level", observing.log_level),
     ),
-    "Keep": (
+    "Inside": (
+        ("exec", executing.execute),
+        ("cp", copying.cp),
+    ),
+    "Who may, and who did": (
+        ("whoami", access.whoami),
+        ("audit", access.audit),
+    ),
+    "Daemon": (
+        ("config", access.config),
+        ("log-level", observing.log_level),
+        ("gateway-config", daemon.gateway_config),
         ("backup", backup.backup),
         ("restore", backup.restore),
         ("support-bundle", bundle.support_bundle),
+        ("open", opening.open_page),
         ("completion", completion.completion),
         ("man", man.man),
     ),
@@ -144,11 +151,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Model folders become healthy, load-balanced, token-guarded endpoints.
-
-    Exit codes: 0 ok, 1 error, 2 invalid input, 3 changes pending (plan), 4 failed deployment (rolled back), 5 timeout,
-    7 not authorised, 130 interrupted.
-    """
+    """Model folders become healthy, load-balanced, token-guarded endpoints."""
 
 
 def _tokens() -> None:
@@ -160,23 +163,28 @@ def _contexts() -> None:
 
 
 def build_app() -> typer.Typer:
-    settings: dict[str, Any] = {"no_args_is_help": True, "context_settings": {"help_option_names": ["-h", "--help"]}}
+    settings: dict[str, Any] = {
+        "cls": Verbs,
+        "no_args_is_help": True,
+        "add_completion": False,  # the verb does it, for every shell alike
+        "context_settings": {"help_option_names": ["-h", "--help"]},
+    }
     app = typer.Typer(name="orchestrator", pretty_exceptions_enable=False, **settings)
     app.callback()(with_common(_root))
     for panel, verbs in VERBS.items():
         for name, function in verbs:
-            kind = getattr(function, "command_class", None)
+            kind = getattr(function, "command_class", Verb)
             app.command(name, cls=kind, rich_help_panel=panel)(with_common(function))
     for group, panel, said, verbs in (
-        ("token", "Change", _tokens, TOKEN_VERBS),
-        ("models", "Change", models.models, MODEL_VERBS),
-        ("context", "Keep", _contexts, CONTEXT_VERBS),
+        ("models", "Services", models.models, MODEL_VERBS),
+        ("token", "Who may, and who did", _tokens, TOKEN_VERBS),
+        ("context", "Daemon", _contexts, CONTEXT_VERBS),
     ):
         alone = said is models.models  # without a verb it lists
         below = typer.Typer(**settings | {"no_args_is_help": not alone, "invoke_without_command": alone})
         below.callback()(with_common(said))
         for name, function in verbs:
-            below.command(name)(with_common(function))
+            below.command(name, cls=Verb)(with_common(function))
         app.add_typer(below, name=group, rich_help_panel=panel)
     return app
 
@@ -187,7 +195,9 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what a model prints need not be text in our encoding
     try:
-        build_app()(prog_name="orchestrator")
+        _complete()
+        code = build_app()(prog_name="orchestrator", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except OrchestratorError as error:
         print_error(error)
         sys.exit(exit_code(error))
@@ -200,3 +210,15 @@ def main() -> None:
         if error.errno == ENOSPC:
             print("error: cannot write the output: no space is left", file=sys.stderr)
         sys.exit(ERROR)
+    except Exception as error:
+        if not is_typed_wrongly(error):
+            raise
+        sys.exit(print_typed_wrongly(error))
+
+
+def _complete() -> None:
+    """Where a shell asks for words: tell Typer of all shells."""
+    if completion.VARIABLE in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined]
+
+        completion_init()

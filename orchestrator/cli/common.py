@@ -17,7 +17,7 @@ from orchestrator.core.errors import InvalidInput, NotAuthorised, OrchestratorEr
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from orchestrator.client import Client
+    from orchestrator.client import Client, Daemon
 
 Value = TypeVar("Value")
 Body = TypeVar("Body", bound="BaseModel")
@@ -120,11 +120,18 @@ def exit_code(error: OrchestratorError) -> int:
             return ERROR
 
 
+def found_daemon(common: Common) -> Daemon:
+    """Raises what `find_daemon` does."""
+    from orchestrator.client import find_daemon
+
+    return find_daemon(url=common.url, token=common.token, config=common.config, context=common.context, ca=common.ca)
+
+
 def connect(common: Common) -> Client:
     """To be entered by `async with`. Raises what `find_daemon` does."""
-    from orchestrator.client import Client, find_daemon
+    from orchestrator.client import Client
 
-    daemon = find_daemon(url=common.url, token=common.token, config=common.config, context=common.context, ca=common.ca)
+    daemon = found_daemon(common)
     return Client(daemon.url, daemon.token, trust=daemon.trust)
 
 

@@ -98,7 +98,11 @@ def use(
 
 
 def ls(common: Common) -> None:
-    """List contexts, never their tokens."""
+    """List contexts, never their tokens.
+
+    Examples:
+      orchestrator context ls
+    """
     _, found = _read()
     rows = [_row(name, one, found) for name, one in sorted(found.known.items())]
     if common.json:
@@ -108,7 +112,11 @@ def ls(common: Common) -> None:
 
 
 def rm(common: Common, name: ContextName) -> None:
-    """Remove a context and its token. Where it was the current one none is used then."""
+    """Remove a context and its token. Where it was the current one none is used then.
+
+    Examples:
+      orchestrator context rm prod
+    """
     path, found = _read()
     found.find(name)
     known = {other: one for other, one in found.known.items() if other != name}

@@ -84,7 +84,11 @@ def _listed(paths: list[Path] | None) -> str | None:
 
 
 def status(common: Common) -> None:
-    """Show the state of the daemon, its runtime, its gateway and its store."""
+    """Show the state of the daemon, its runtime, its gateway and its store.
+
+    Examples:
+      orchestrator status
+    """
     view = ask(common, lambda client: client.status())
     if common.json:
         print_json(dump(view))

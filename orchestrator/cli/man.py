@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from orchestrator.cli.common import OPTIONS
+from orchestrator.cli.help import CODES, metavar, paragraphs, value_of
 
 ENVIRONMENT = {
     "ORCHESTRATOR_URL, ORCHESTRATOR_TOKEN": "Address of the daemon's API and what opens it.",
@@ -32,7 +33,7 @@ def man() -> None:
 def page(root: Any, version: str) -> Iterator[str]:
     """Lines of roff for a command tree, whose names, options and texts they are made of."""
     yield f'.TH ORCHESTRATOR 1 "" "orchestrator {escaped(version)}" "User Commands"'
-    first, *more = _paragraphs(root.help)
+    first, *more = paragraphs(root.help)
     yield from (".SH NAME", rf"orchestrator \- {escaped(first[0])}")
     yield from (".SH SYNOPSIS", r".B orchestrator", r"[\fIOPTIONS\fR] \fICOMMAND\fR [\fIARGUMENTS\fR]")
     if more:
@@ -42,6 +43,9 @@ def page(root: Any, version: str) -> Iterator[str]:
     yield from _options(root, known=())
     yield ".SH COMMANDS"
     yield from _commands(root, "")
+    yield ".SH EXIT STATUS"
+    for code, said in CODES:
+        yield from (".TP", rf"\fB{escaped(code)}\fR", escaped(said))
     yield ".SH ENVIRONMENT"
     for name, said in ENVIRONMENT.items():
         yield from (".TP", rf"\fB{escaped(name)}\fR", escaped(said))
@@ -54,11 +58,11 @@ def _commands(group: Any, above: str) -> Iterator[str]:
             yield from _commands(command, f"{above}{name} ")
             continue
         arguments = [p for p in command.params if p.param_type_name == "argument"]
-        shown = " ".join(rf"\fI{escaped(_metavar(p))}\fR" for p in arguments)
+        shown = " ".join(rf"\fI{escaped(metavar(p))}\fR" for p in arguments)
         yield f".SS {escaped(above + name)} {shown}".rstrip()
-        yield from _text(_paragraphs(command.help))
+        yield from _text(paragraphs(command.help))
         for argument in arguments:
-            yield from (".TP", rf"\fI{escaped(_metavar(argument))}\fR", escaped(argument.help or ""))
+            yield from (".TP", rf"\fI{escaped(metavar(argument))}\fR", escaped(argument.help or ""))
         yield from _options(command, known=tuple(OPTIONS))
 
 
@@ -67,18 +71,8 @@ def _options(command: Any, known: Sequence[str]) -> Iterator[str]:
         if option.param_type_name != "option" or option.name in known or not option.help:
             continue
         names = ", ".join(rf"\fB{escaped(name)}\fR" for name in [*option.opts, *option.secondary_opts])
-        value = "" if option.is_flag else rf" \fI{escaped(_metavar(option))}\fR"
+        value = rf" \fI{escaped(shown)}\fR" if (shown := value_of(option)) else ""
         yield from (".TP", names + value, escaped(option.help))
-
-
-def _metavar(parameter: Any) -> str:
-    return str(parameter.metavar or parameter.name.upper())
-
-
-def _paragraphs(text: str | None) -> list[list[str]]:
-    """Blocks of lines between empty lines."""
-    blocks = (text or "").strip().split("\n\n")
-    return [[line.rstrip() for line in block.splitlines() if line.strip()] for block in blocks if block.strip()]
 
 
 def _text(paragraphs: Sequence[Sequence[str]]) -> Iterator[str]:

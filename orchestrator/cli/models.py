@@ -51,7 +51,7 @@ def ls(common: Common) -> None:
     """List model folders, with or without a definition.
 
     Examples:
-      orchestrator models
+      orchestrator models ls
     """
     found = ask(common, lambda client: client.models())
     if common.json:
@@ -61,7 +61,11 @@ def ls(common: Common) -> None:
 
 
 def show(common: Common, name: ModelName) -> None:
-    """Show one model folder: where it is, what is wrong with its definition, what is served from it."""
+    """Show one model folder: where it is, what is wrong with its definition, what is served from it.
+
+    Examples:
+      orchestrator models show my-model
+    """
     model = ask(common, lambda client: client.model(name))
     if common.json:
         print_json(dump(model))
@@ -140,7 +144,12 @@ def files(
     name: ModelName,
     path: Annotated[str, typer.Argument(metavar="PATH", help="A folder in it; default: the model folder.")] = "",
 ) -> None:
-    """List the files of a model folder, without hidden ones."""
+    """List the files of a model folder, without hidden ones.
+
+    Examples:
+      orchestrator models files my-model
+      orchestrator models files my-model weights
+    """
     found = ask(common, lambda client: client.model_files(name, path.strip("/")))
     if common.json:
         print_json([dump(one) for one in found])

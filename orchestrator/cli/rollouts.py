@@ -65,12 +65,20 @@ async def _arrived(client: Client, begun: ServiceView, timeout: float) -> Servic
 
 
 def promote(common: Common, service: ServiceName) -> None:
-    """Go on with a rollout that waits or is judged: switch to the new side, skip a canary's remaining steps."""
+    """Go on with a rollout that waits or is judged: switch to the new side, skip a canary's remaining steps.
+
+    Examples:
+      orchestrator promote my-model
+    """
     changed(common, ask(common, lambda client: client.promote(service)))
 
 
 def abort(common: Common, service: ServiceName) -> None:
-    """Give up the rollout under way and go back to the last good revision."""
+    """Give up the rollout under way and go back to the last good revision.
+
+    Examples:
+      orchestrator abort my-model
+    """
     changed(common, ask(common, lambda client: client.abort(service)))
 
 

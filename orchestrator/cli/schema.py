@@ -17,7 +17,12 @@ class Which(StrEnum):
 def schema(
     which: Annotated[Which, typer.Argument(help="Of model-definition.yml, or of config.toml.")] = Which.DEFINITION,
 ) -> None:
-    """Print a JSON Schema. Editors check and complete a file with it."""
+    """Print a JSON Schema. Editors check and complete a file with it.
+
+    Examples:
+      orchestrator schema > model-definition.schema.json
+      orchestrator schema config
+    """
     print(text_of(which), end="")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.common import Common, ask
-from orchestrator.cli.completion import service_names
+from orchestrator.cli.completion import routing_ids, service_names
 from orchestrator.cli.output import (
     Column,
     age,
@@ -88,7 +88,12 @@ def ps(
         str | None, typer.Argument(metavar="SERVICE", help="Of this one only.", autocompletion=service_names)
     ] = None,
 ) -> None:
-    """List routings, of all services or of one. RATIO is the share of the requests that each gets among its like."""
+    """List routings, of all services or of one. RATIO is the share of the requests that each gets among its like.
+
+    Examples:
+      orchestrator ps
+      orchestrator ps my-model -o json
+    """
     routings = ask(common, lambda client: client.routings(service))
     if common.json:
         print_json([dump(routing) for routing in routings])
@@ -101,7 +106,11 @@ def _held(service: ServiceView) -> str:
 
 
 def describe(common: Common, service: ServiceName) -> None:
-    """Show everything about one service: its resolved definition, routings, problems and latest events."""
+    """Show everything about one service: its resolved definition, routings, problems and latest events.
+
+    Examples:
+      orchestrator describe my-model
+    """
     detail = ask(common, lambda client: client.service(service))
     if common.json:
         print_json(dump(detail))
@@ -217,7 +226,11 @@ def scale(
 
 
 def sync(common: Common, service: ServiceName) -> None:
-    """Read a service's folder again, and tell the gateway anew what serves. Both happen by themselves, too."""
+    """Read a service's folder again, and tell the gateway anew what serves. Both happen by themselves, too.
+
+    Examples:
+      orchestrator sync my-model
+    """
     changed(common, ask(common, lambda client: client.sync(service)))
 
 
@@ -225,13 +238,19 @@ def retry(common: Common, service: ServiceName) -> None:
     """Clear error and retry: read the definition again, drop the failure records, try now.
 
     A revision that failed and was rolled back by itself is tried again.
+
+    Examples:
+      orchestrator retry my-model
     """
     changed(common, ask(common, lambda client: client.retry(service)))
 
 
 def rm_routing(
     common: Common,
-    routing: Annotated[str, typer.Argument(metavar="ROUTING", help="Id of a routing, as `ps` shows it.")],
+    routing: Annotated[
+        str,
+        typer.Argument(metavar="ROUTING", help="Id of a routing, as `ps` shows it.", autocompletion=routing_ids),
+    ],
     replace: Annotated[bool, typer.Option("--replace", help="Another takes its place; default: one less.")] = False,
 ) -> None:
     """Remove one routing: it gets no new requests, finishes the open ones, and ends.
@@ -248,7 +267,12 @@ def rm(
     service: ServiceName,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove a service and revoke its tokens. A folder's service stays removed until `start` or a changed file."""
+    """Remove a service and revoke its tokens. A folder's service stays removed until `start` or a changed file.
+
+    Examples:
+      orchestrator rm my-model
+      orchestrator rm my-model --yes && orchestrator wait my-model --for gone
+    """
     if not yes:
         confirm(f"Remove {service}, end its routings and revoke its tokens?")
     ask(common, lambda client: client.remove(service))
@@ -266,7 +290,11 @@ def confirm_removal(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Confirm removals that are held because many folders vanished at once, or a models_dir cannot be read."""
+    """Confirm removals that are held because many folders vanished at once, or a models_dir cannot be read.
+
+    Examples:
+      orchestrator confirm-removal my-model
+    """
     if not yes:
         confirm(f"Remove {service or 'every service whose removal is held'}?")
     removed = ask(common, lambda client: client.confirm_removal(service))

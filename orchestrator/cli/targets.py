@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from typer.core import TyperCommand, TyperOption
+from typer.core import TyperOption
 
+from orchestrator.cli.help import Verb
 from orchestrator.core.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def best(routings: Sequence[RoutingView]) -> RoutingView | None:
     return max(there, key=lambda one: one.created_at, default=None)
 
 
-class Passing(TyperCommand):
+class Passing(Verb):
     """The second word that is no option begins another command: from there on nothing is an option of ours, with or
     without `--` before it."""
 

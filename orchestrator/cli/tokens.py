@@ -68,7 +68,12 @@ def ls(
         str | None, typer.Argument(metavar="SERVICE", help="Of this one only.", autocompletion=service_names)
     ] = None,
 ) -> None:
-    """List tokens, never their text."""
+    """List tokens, never their text.
+
+    Examples:
+      orchestrator token ls
+      orchestrator token ls my-model
+    """
     tokens = ask(common, lambda client: client.tokens(service))
     if common.json:
         print_json([dump(token, exclude=("token",)) for token in tokens])
@@ -83,7 +88,12 @@ def revoke(
     ],
     now: Annotated[bool, typer.Option("--now", help="Also end requests that run with it.")] = False,
 ) -> None:
-    """Revoke a token: new requests are refused at once."""
+    """Revoke a token: new requests are refused at once.
+
+    Examples:
+      orchestrator token revoke 5b1f0c9e
+      orchestrator token revoke 5b1f0c9e --now
+    """
     token = ask(common, lambda client: client.token_revoke(token_id, now=now))
     if common.json:
         print_json(dump(token, exclude=("token",)))
@@ -94,7 +104,11 @@ def revoke(
 def inspect(
     common: Common, text: Annotated[str, typer.Argument(metavar="TEXT", help="The token; - reads standard input.")]
 ) -> None:
-    """Say what a token holds and whether it is accepted now. Exit code 1: it is not."""
+    """Say what a token holds and whether it is accepted now. Exit code 1: it is not.
+
+    Examples:
+      orchestrator token inspect - < my.token
+    """
     given = sys.stdin.read().strip() if text == "-" else text
     check = ask(common, lambda client: client.token_inspect(given))
     if common.json:
@@ -115,7 +129,11 @@ def _claim(name: str, value: object) -> str:
 
 
 def rotate_key(common: Common) -> None:
-    """Make a new signing key. Tokens of the old one stay valid until it is dropped."""
+    """Make a new signing key. Tokens of the old one stay valid until it is dropped.
+
+    Examples:
+      orchestrator token rotate-key
+    """
     key = ask(common, lambda client: client.rotate_key())
     if common.json:
         print_json(dump(key))
@@ -127,7 +145,11 @@ def drop_key(
     common: Common,
     kid: Annotated[str, typer.Argument(metavar="KID", help="See: orchestrator token keys.", autocompletion=key_ids)],
 ) -> None:
-    """Drop a signing key: all tokens that it signed are refused from now on."""
+    """Drop a signing key: all tokens that it signed are refused from now on.
+
+    Examples:
+      orchestrator token drop-key 20260102-1f3a
+    """
     key = ask(common, lambda client: client.drop_key(kid))
     if common.json:
         print_json(dump(key))
@@ -136,7 +158,11 @@ def drop_key(
 
 
 def keys(common: Common) -> None:
-    """List signing keys, never the keys themselves."""
+    """List signing keys, never the keys themselves.
+
+    Examples:
+      orchestrator token keys
+    """
     found = ask(common, lambda client: client.keys())
     if common.json:
         print_json([dump(key) for key in found])

@@ -9,14 +9,18 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
 from small_control import ADMIN, Cli, SmallControl
 
-from orchestrator.cli import build_app
+from orchestrator.cli import build_app, main
 from orchestrator.cli.completion import service_names
+from orchestrator.cli.help import CODES
 from orchestrator.cli.man import escaped, page
 
 
@@ -78,8 +82,105 @@ def test_open_prints_the_address_of_a_page_that_is_there(cli: Cli, url: str, con
     assert cli("open") == (0, f"{url}/\n", "")
     with urllib.request.urlopen(f"{url}/", timeout=10) as answer:
         assert answer.status == 200
+    assert cli("open", "--token-in-url") == (0, f"{url}/#token={ADMIN}\n", "")
     control.is_ready = False
     assert cli("open")[0] == 1
+
+
+COMPLETED = {
+    "exec ": ["echo", "r1"],
+    "logs e": ["echo"],
+    "cp ec": ["echo:"],
+    "ratio ": ["r1"],
+    "rm-routing r": ["r1"],
+    "token revoke ": ["t1"],
+    "token drop-key k": ["k1"],
+    "token ls ": ["echo"],
+    "models show ": ["echo"],
+    "events --service ": ["echo"],
+    "context use p": ["prod"],
+    "ls --context ": ["prod"],
+}
+
+
+@pytest.mark.parametrize("line", COMPLETED)
+def test_what_a_verb_takes_is_known_to_the_shell(
+    line: str, cli: Cli, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process: what a shell gets is tested above."""
+    assert cli("context", "add", "prod", "--url", url)[0] == 0
+    words = f"orchestrator {line}".split(" ")
+    monkeypatch.setenv("_ORCHESTRATOR_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", " ".join(words))
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    with suppress(SystemExit):
+        main()
+    assert capsys.readouterr().out.split() == COMPLETED[line]
+
+
+# --- help ------------------------------------------------------------------------------------------------------------
+
+
+def every(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        yield above + name, command
+        if hasattr(command, "commands"):
+            yield from every(command, f"{above}{name} ")
+
+
+COMMANDS = dict(every(typer.main.get_command(build_app())))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_verb_explains_itself_in_80_columns_with_an_example(
+    name: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, err = cli(*name.split(), "--help")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith(f"Usage: orchestrator {name} ")
+    text, _, examples = out.partition("\nExamples\n")
+    assert max(map(len, text.splitlines())) <= 80
+    assert "-o, --output " in text
+    if not hasattr(COMMANDS[name], "commands"):
+        assert f"orchestrator {name}" in examples
+    for parameter in COMMANDS[name].params:
+        assert parameter.name in ("ctx",) or parameter.help, f"{name} says what {parameter.name} is"
+
+
+def test_the_whole_is_grouped_and_every_verb_has_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = cli("--help")
+    assert code == 0
+    for name in COMMANDS:
+        if " " not in name:
+            (line,) = [line for line in out.splitlines() if line.startswith(f"  {name} ")]
+            assert len(line) <= 80
+    after = [above for above, below in zip(out.splitlines(), out.splitlines()[1:], strict=False) if below == ""]
+    assert after, "groups are apart"
+    assert [code for code, _ in CODES] == [
+        line.split("  ")[1] for line in out.partition("Exit codes\n")[2].splitlines() if line.startswith("  ")
+    ]
+    surface = (Path(__file__).parents[2] / "docs/surface.md").read_text()
+    assert all(f"| {code} | " in surface for code, _ in CODES)
+
+
+WRONG = {
+    ("nonsense",): "error: no such command 'nonsense'",
+    ("lss",): "error: no such command 'lss'. Did you mean 'ls'?",
+    ("ls", "--nonsense"): "error: no such option: --nonsense",
+    ("scale",): "error: missing argument 'SERVICE'",
+    ("events", "--tail", "x"): "error: invalid value for '--tail'",
+}
+
+
+@pytest.mark.parametrize("args", WRONG)
+def test_what_is_typed_wrongly_is_said_as_all_errors_are(args: tuple[str, ...], cli: Cli) -> None:
+    code, out, err = cli(*args)
+    assert (code, out) == (2, "")
+    assert err.startswith(WRONG[args])
+    assert err.splitlines()[1].startswith("hint: `orchestrator ")
 
 
 # --- the manual page ------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 // Where one is: the part of the address behind #, which never reaches a server.
 import { html, signal } from "../vendor/preact.js";
+import "./session.js"; // a token in the address is taken out before the address is read
 
 /** {path: ["services", "echo", "logs"], query: URLSearchParams} */
 export const here = signal(read());

@@ -17,8 +17,22 @@ function stored(kind) {
   }
 }
 
+/** A token that the address brought (`orchestrator open --token-in-url`): taken out of it at once, kept for this tab. */
+function brought() {
+  const found = /^#token=([^&/?]+)$/.exec(location.hash);
+  if (!found) return "";
+  history.replaceState(null, "", location.pathname + location.search);
+  try {
+    const text = decodeURIComponent(found[1]);
+    stored("sessionStorage")?.setItem(KEY, text);
+    return text;
+  } catch {
+    return "";
+  }
+}
+
 function read() {
-  return stored("sessionStorage")?.getItem(KEY) || stored("localStorage")?.getItem(KEY) || "";
+  return brought() || stored("sessionStorage")?.getItem(KEY) || stored("localStorage")?.getItem(KEY) || "";
 }
 
 export function signIn(text, { remember, as }) {
