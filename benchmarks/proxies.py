@@ -174,7 +174,7 @@ class Gateway:
     def __init__(self, folder: Path) -> None:
         self._keys = KeyRing.open(folder)
         self._listen = f"127.0.0.1:{free_port()}"
-        self._gateway = HAProxyGateway(GatewaySettings(listen=self._listen), folder, self._keys.signing_keys)
+        self.gateway = HAProxyGateway(GatewaySettings(listen=self._listen), folder, self._keys.signing_keys)
 
     async def start(self, ports: Sequence[int]) -> list[Proxy]:
         servers = tuple(Server(f"r{port}", "127.0.0.1", port) for port in ports)
@@ -182,12 +182,12 @@ class Gateway:
             Route("open", "serving", open_to_public=True, servers=servers),
             Route("shut", "serving", servers=servers),
         )
-        await self._gateway.start()
-        await self._gateway.publish(RouteTable(routes))
+        await self.gateway.start()
+        await self.gateway.publish(RouteTable(routes))
         now = time.time()
         records = [Token(f"t{i}", "shut", "benchmark", "infer", now, now + 86400) for i in range(2)]
         tokens = [self._keys.issue(record, now) for record in records]
-        where, pid = f"http://{self._listen}/inference", int((await self._gateway.check())["pid"])
+        where, pid = f"http://{self._listen}/inference", int((await self.gateway.check())["pid"])
         return [
             Proxy("orchestrator, JWT", f"{where}/shut/", pid, tokens[:1]),
             Proxy("orchestrator, JWT, another one each time", f"{where}/shut/", pid, tokens),
@@ -195,4 +195,4 @@ class Gateway:
         ]
 
     async def stop(self) -> None:
-        await self._gateway.stop()
+        await self.gateway.stop()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-_SAMPLE = re.compile(r"([A-Za-z_:][A-Za-z0-9_:]*)(?:\{(.*)\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?[ \t]*")
+_LABELS = r'(?:[A-Za-z_][A-Za-z0-9_]*="(?:[^"\\]|\\.)*",? ?)*'
+_NUMBER = r"[-+]?(?:[0-9][0-9.eE+-]*|\.[0-9][0-9eE+-]*|Inf|inf|NaN|nan)"
+_SAMPLE = re.compile(rf"([A-Za-z_:][A-Za-z0-9_:]*)(?:\{{({_LABELS})\}})?[ \t]+({_NUMBER})(?:[ \t]+-?[0-9]+)?[ \t]*")
 _ABOUT = re.compile(r"# (HELP|TYPE) ([A-Za-z_:][A-Za-z0-9_:]*)(?: (.*))?")
 _SUFFIXES = ("_bucket", "_count", "_sum", "_total", "_created", "_info")
 OURS = ("orchestrator_", "haproxy_")

@@ -6,6 +6,7 @@ a core. What could break it (a quote, a control character) HAProxy writes as `#2
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from time import gmtime, strftime
 
@@ -13,54 +14,52 @@ from orchestrator.core.records import NONE, Field
 from orchestrator.core.traffic_views import AccessEntry
 
 _LINE = (
-    b'{"time":"%s.%03dZ","request_id":"%s","service":%s,"routing":"%s","token_id":"%s","token_name":%s,"method":"%s",'
+    b'{"time":"%s.%sZ","request_id":"%s","service":%s,"routing":"%s","token_id":"%s","token_name":%s,"method":"%s",'
     b'"path":"%s","status":%s,"end":"%s","seconds":{"total":%s,"hold":%s,"queue":%s,"connect":%s,"first_byte":%s},'
     b'"bytes_in":%s,"bytes_out":%s,"client":"%s"}\n'
 )
-_SHORT = {str(ms).encode(): b"%d.%03d" % divmod(ms, 1000) for ms in range(2000)}
+_SHORT = {str(ms).encode(): b"%d.%03d" % divmod(ms, 1000) for ms in range(2000)} | {b"-1": b"null"}
 
 
-def line(record: list[bytes], service: bytes, token_name: bytes) -> bytes:
-    """`service` and `token_name`: as JSON texts."""
-    second, ms = divmod(int(record[Field.AT]), 1000)
-    path, status = record[Field.PATH], record[Field.STATUS]
+def line(record: Sequence[bytes], service: bytes, token_name: bytes) -> bytes:
+    """`service` and `token_name`: as JSON texts. Raises ValueError for a record that is cut off."""
+    # fmt: off
+    (_, at, request, _, routing, token, method, path, status, end, total, held, queue, connect, first, sent, answered,
+     client, _, _) = record
+    # fmt: on
+    none, short = NONE, _SHORT
+    if held not in none:
+        queue = str(queued(record)).encode()
     return _LINE % (
-        _instant(second),
-        ms,
-        _plain(record[Field.REQUEST]),
+        _instant(at[:-3]),
+        at[-3:],
+        b"" if request in none else request,
         service,
-        _plain(record[Field.ROUTING]),
-        _plain(record[Field.TOKEN]),
+        b"" if routing in none else routing,
+        b"" if token in none else token,
         token_name,
-        _plain(record[Field.METHOD]),
+        method,
         path.replace(b"\\", b"\\\\") if b"\\" in path else path,
-        status if status.isdigit() else b"null",
-        record[Field.END],
-        _seconds(record[Field.TOTAL], b"0.0"),
-        _seconds(record[Field.HELD], b"0.0"),
-        _queued(record),
-        _seconds(record[Field.CONNECT], b"null"),
-        _seconds(record[Field.FIRST], b"null"),
-        record[Field.IN],
-        record[Field.OUT],
-        record[Field.CLIENT],
+        status if status != b"-1" else b"null",
+        end,
+        short.get(total) or _seconds(total),
+        b"0.0" if held in none else short.get(held) or _seconds(held),
+        short.get(queue) or _seconds(queue),
+        short.get(connect) or _seconds(connect),
+        short.get(first) or _seconds(first),
+        sent,
+        answered,
+        client,
     )
 
 
 @lru_cache(64)
-def _instant(second: int) -> bytes:
-    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(second)).encode()
+def _instant(second: bytes) -> bytes:
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(int(second))).encode()
 
 
-def _plain(value: bytes) -> bytes:
-    return b"" if value in NONE else value
-
-
-def _seconds(ms: bytes, none: bytes) -> bytes:
-    found = _SHORT.get(ms)
-    if found is None:
-        found = b"%d.%03d" % divmod(int(ms), 1000) if ms.isdigit() else none
-    return found
+def _seconds(ms: bytes) -> bytes:
+    return b"%d.%03d" % divmod(int(ms), 1000) if ms.isdigit() else b"null"
 
 
 def milliseconds(field: bytes) -> int | None:
@@ -68,16 +67,10 @@ def milliseconds(field: bytes) -> int | None:
     return int(field) if field.isdigit() else None
 
 
-def queued(record: list[bytes]) -> int | None:
+def queued(record: Sequence[bytes]) -> int | None:
     """Milliseconds that it waited for a routing, without those that it was held: HAProxy counts both as one."""
     waited = milliseconds(record[Field.QUEUE])
     return None if waited is None else max(0, waited - (milliseconds(record[Field.HELD]) or 0))
-
-
-def _queued(record: list[bytes]) -> bytes:
-    if record[Field.HELD] in NONE:
-        return _seconds(record[Field.QUEUE], b"null")
-    return _seconds(str(queued(record)).encode(), b"null")
 
 
 def entry(written: bytes) -> AccessEntry | None:

@@ -52,12 +52,15 @@ class Tally:
     """Not for two threads at once: see `Recorder`."""
 
     def __init__(self) -> None:
-        self._fresh: Fresh = {}
+        self.generation = 0
+        """Number of what was settled last."""
+        self.settled: Fresh = {}
+        self.fresh: Fresh = {}
         self._totals: dict[bytes, Totals] = {}
 
     def add(self, records: Sequence[list[bytes]]) -> None:
         """Each as `core.records.fields` gives it."""
-        fresh, totals = self._fresh, self._totals
+        fresh, totals = self.fresh, self._totals
         for record in records:
             try:
                 ms, first = int(record[_TOTAL]), int(record[_FIRST])
@@ -86,11 +89,15 @@ class Tally:
             if record[_STREAM] == b"1":
                 known.streams += 1
 
-    def settle(self) -> Fresh:
-        """What came since the last time, added to the totals now."""
-        fresh, self._fresh = self._fresh, {}
-        for (_, service, token, status), (requests, sent, answered, ms) in fresh.items():
-            known = self._totals[service]
+    def settle(self) -> None:
+        """What came since the last time becomes a generation, and is in the totals now; not before the last generation
+        was stored (`stored`)."""
+        if self.settled or not self.fresh:
+            return
+        self.settled, self.fresh = self.fresh, {}
+        self.generation += 1
+        for (_, service, token, status), (requests, sent, answered, ms) in self.settled.items():
+            known = self._totals.setdefault(service, Totals())
             known.requests += requests
             known.errors += requests if is_error(status) else 0
             known.bytes_in += sent
@@ -98,7 +105,11 @@ class Tally:
             known.total_sum += ms / 1000
             counted = (status_of(status) or 0, text(token))
             known.statuses[counted] = known.statuses.get(counted, 0) + requests
-        return fresh
+
+    def stored(self, generation: int) -> None:
+        """That one is, and need not be kept."""
+        if generation == self.generation:
+            self.settled = {}
 
     def totals(self) -> dict[str, Totals]:
         """As of the last `settle` (latencies: as of now), by the service's name in lower case; empty: requests for no
@@ -108,7 +119,7 @@ class Tally:
     def keep(self, services: Collection[str]) -> None:
         """Forget what is of none of these (names in lower case), once it is settled."""
         kept = {name.encode() for name in services}
-        waiting = {key[1] for key in self._fresh}
+        waiting = {key[1] for key in self.fresh}
         for gone in self._totals.keys() - kept - waiting - set(NONE):
             del self._totals[gone]
 

@@ -11,18 +11,16 @@ import structlog
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.traffic_views import UsageView
 from orchestrator.records import Recorder
-from orchestrator.records.tally import is_error, text
+from orchestrator.records.tally import Fresh, is_error, text
 from orchestrator.scheduler.facts import Facts
 from orchestrator.store import Store
 
 LOG = structlog.get_logger("orchestrator")
 EVERY = 2.0
-"""Seconds between two writes: what a killed daemon had counted since is read again from the gateway."""
+"""Seconds between two writes."""
 PRUNE_EVERY = 300
 """Writes between two looks for access files that are too old."""
 _EPOCH = date(1970, 1, 1)
-Sums = dict[tuple[str, str, str], list[float]]
-"""Day, service, token to requests, errors, bytes in, bytes out and seconds."""
 
 
 class Accounting:
@@ -32,15 +30,13 @@ class Accounting:
         self._store = store
         self._recorder = recorder
         self._facts = facts
-        self._sums: Sums = {}
-        self._marks: dict[str, str] = {}
         self.names: dict[str, str] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def begin(self) -> None:
         """Before any record is taken."""
         self._loop = asyncio.get_running_loop()
-        self._recorder.begin(await self._store.record_marks())
+        self._recorder.begin(*await self._store.record_marks())
         await self.refresh()
         self._know()
 
@@ -54,32 +50,34 @@ class Accounting:
                 await asyncio.to_thread(self._recorder.files.prune)
 
     async def flush(self) -> None:
-        """Write what was counted. A store that fails gets it the next time."""
+        """Write what was counted. A store that fails gets the same the next time, and takes it once."""
         self._know()
-        fresh, marks = self._recorder.settle()
-        for (day, service, token, status), (requests, sent, answered, ms) in fresh.items():
-            if not (name := text(service)):
-                continue  # asked for no service that there is
-            key = ((_EPOCH + timedelta(days=day)).isoformat(), self._spelled.get(name, name), text(token))
-            known = self._sums.setdefault(key, [0, 0, 0, 0, 0.0])
-            row = (requests, requests if is_error(status) else 0, sent, answered, ms / 1000)
-            self._sums[key] = [a + b for a, b in zip(known, row, strict=True)]
-        if not self._sums and marks == self._marks:
+        generation, fresh, marks = self._recorder.settle()
+        if not fresh:
             return
         try:
-            if any(key[2] and key[2] not in self.names for key in self._sums):
+            if any((token := text(key[2])) and token not in self.names for key in fresh):
                 await self.refresh()
-            await self._store.add_usage(self._rows(), marks)
+            await self._store.add_usage(self._rows(fresh), generation, marks)
         except OrchestratorError as error:
             LOG.debug("usage.not_stored", cause=error.message)
             return
-        self._sums, self._marks = {}, marks
+        self._recorder.stored(generation)
 
     def _know(self) -> None:
         self._spelled: Mapping[str, str] = {s.name.lower(): s.name for s in self._facts.services.values()}
         self._recorder.know(self._spelled.values())
 
-    def _rows(self) -> list[UsageView]:
+    def _rows(self, fresh: Fresh) -> list[UsageView]:
+        """Of services that there are; what asked for none has no user."""
+        sums: dict[tuple[str, str, str], list[float]] = {}
+        for (day, service, token, status), (requests, sent, answered, ms) in fresh.items():
+            if not (name := text(service)):
+                continue
+            key = ((_EPOCH + timedelta(days=day)).isoformat(), self._spelled.get(name, name), text(token))
+            known = sums.setdefault(key, [0, 0, 0, 0, 0.0])
+            row = (requests, requests if is_error(status) else 0, sent, answered, ms / 1000)
+            sums[key] = [a + b for a, b in zip(known, row, strict=True)]
         return [
             UsageView(
                 day=day,
@@ -92,7 +90,7 @@ class Accounting:
                 bytes_out=int(answered),
                 seconds=seconds,
             )
-            for (day, service, token), (requests, errors, sent, answered, seconds) in self._sums.items()
+            for (day, service, token), (requests, errors, sent, answered, seconds) in sums.items()
         ]
 
     async def refresh(self) -> None:

@@ -206,13 +206,14 @@ def _rates(before: Reading, now: Reading, service: str) -> Rates:
 
 def _taken(before: Reading, now: Reading, routings: list[Routing]) -> tuple[float | None, int | None]:
     """Cores and bytes of a service's routings; None: nothing of them could be read."""
-    seen = [(before.usage.get(r.id), now.usage[r.id]) for r in routings if r.id in now.usage]
+    seen = [r for r in routings if r.id in now.usage]
     if not seen:
         return None, None
-    seconds = now.at - before.at
-    spent = [max(0.0, b.cpu - a.cpu) for a, b in seen if a is not None]
+    seconds, new = now.at - before.at, Usage(0.0, 0)
+    began = {r.id: before.usage.get(r.id) or (new if r.created_at >= before.at else None) for r in seen}
+    spent = [max(0.0, now.usage[id].cpu - a.cpu) for id, a in began.items() if a is not None]
     cpu = round(sum(spent) / seconds, 4) if seconds > 0 and spent else None
-    return cpu, sum(b.memory for _, b in seen)
+    return cpu, sum(now.usage[r.id].memory for r in seen)
 
 
 def _healthy(routings: list[Routing]) -> int:

@@ -177,12 +177,13 @@ class Store:
         """Forget those that expired before `before` (wall seconds), revoked or not; how many."""
         return await self._database.write(lambda c: sql.drop_expired_tokens(c, before))
 
-    async def add_usage(self, rows: Sequence[UsageView], marks: Mapping[str, str]) -> None:
-        """Add to what is stored of the same day, service and token. `marks`: what `record_marks` answers from now on,
-        stored in the same transaction."""
-        await self._database.write(lambda c: usage.add(c, rows, marks))
+    async def add_usage(self, rows: Sequence[UsageView], generation: int, marks: Mapping[str, str]) -> None:
+        """Add to what is stored of the same day, service and token, unless that generation is stored already.
+        `record_marks` answers with both from now on."""
+        await self._database.write(lambda c: usage.add(c, rows, generation, marks))
 
-    async def record_marks(self) -> dict[str, str]:
+    async def record_marks(self) -> tuple[int, dict[str, str]]:
+        """The last generation that was added (0: none), and its marks."""
         return await self._database.read(usage.marks)
 
     async def usage(self, *, since: str = "", service: str = "", token: str = "") -> list[UsageView]:

@@ -16,19 +16,22 @@ _SUMS = ("requests", "errors", "bytes_in", "bytes_out", "seconds")
 _COLUMNS = tuple(usage.c[name] for name in UsageView.model_fields)
 
 
-def add(connection: Connection, rows: Sequence[UsageView], marks: Mapping[str, str]) -> None:
+def add(connection: Connection, rows: Sequence[UsageView], generation: int, told: Mapping[str, str]) -> None:
+    if marks(connection)[0] >= generation:
+        return
     for row in rows:
         one = and_(usage.c.day == row.day, usage.c.service == row.service, usage.c.token_id == row.token_id)
         grown = {name: usage.c[name] + getattr(row, name) for name in _SUMS}
         named = {"token_name": row.token_name} if row.token_name else {}
         if not connection.execute(update(usage).where(one).values(grown | named)).rowcount:
             connection.execute(insert(usage).values(row.model_dump()))
-    sql.put(connection, meta, {"key": _MARKS}, {"value": json.dumps(dict(marks))})
+    sql.put(connection, meta, {"key": _MARKS}, {"value": json.dumps([generation, dict(told)])})
 
 
-def marks(connection: Connection) -> dict[str, str]:
+def marks(connection: Connection) -> tuple[int, dict[str, str]]:
     found = connection.scalar(select(meta.c.value).where(meta.c.key == _MARKS))
-    return dict(json.loads(found)) if found else {}
+    generation, told = json.loads(found) if found else (0, {})
+    return int(generation), dict(told)
 
 
 def find(connection: Connection, since: str, service: str, token: str) -> list[UsageView]:

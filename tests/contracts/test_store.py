@@ -394,8 +394,9 @@ async def test_usage_adds_up_with_its_marks(tmp_path: Path) -> None:
     row = UsageView(day="2026-01-31", service="Echo", token_id="t1", requests=2, errors=1, bytes_in=2**40, seconds=0.5)
     named = row.model_copy(update={"token_name": "alice"})
     store = await Store.open("", tmp_path)
-    await store.add_usage([row, row.model_copy(update={"token_id": ""})], {"7": "a\udcff"})
-    await store.add_usage([named, row.model_copy(update={"day": "2026-02-01"})], {"7": "b"})
+    await store.add_usage([row, row.model_copy(update={"token_id": ""})], 1, {"7": "a\udcff"})
+    for _ in range(2):  # the second time it is there already
+        await store.add_usage([named, row.model_copy(update={"day": "2026-02-01"})], 2, {"7": "b"})
     await store.close()
     store = await Store.open("", tmp_path)
     sums = {"requests": 4, "errors": 2, "bytes_in": 2**41, "seconds": 1.0}
@@ -403,7 +404,7 @@ async def test_usage_adds_up_with_its_marks(tmp_path: Path) -> None:
     assert [found.token_id for found in await store.usage()] == ["", "t1", "t1"]
     assert [found.day for found in await store.usage(since="2026-02-01", token="t1")] == ["2026-02-01"]
     assert await store.usage(service="other") == []
-    assert await store.record_marks() == {"7": "b"}
+    assert await store.record_marks() == (2, {"7": "b"})
     assert await store.prune_usage("2026-02-01") == 2
     await store.close()
 
