@@ -164,6 +164,7 @@ class Tries:
             launch = Launch(unit, spec.name, spec.routing, reservation, spec.stop_grace, "try")
             await self._launcher.launch(launch, report, progress)
             await self._probe(unit, spec, tell)
+            await asyncio.sleep(LOG_GRACE)
         except OrchestratorError as error:
             await asyncio.sleep(LOG_GRACE)
             tail = error.tail if isinstance(error, ActionFailed) else await self._launcher.log_tail(unit, spec.routing)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from orchestrator.core.access_views import AuditView
 
 AUDIT = (
-    Column("SEQ", lambda a: str(a.seq), right=True, spare=True),
+    Column("SEQ", lambda a: str(a.seq), right=True),
     Column("TIME", lambda a: when(a.time)),
     Column("WHO", lambda a: " ".join(dict.fromkeys(filter(None, (a.who, a.token_id)))) or "(no valid token)"),
-    Column("FROM", lambda a: a.client, spare=True),
+    Column("FROM", lambda a: a.client),
     Column("ACTION", lambda a: a.action, folds=True),
     Column("SERVICE", lambda a: a.service),
     Column("STATUS", lambda a: str(a.status or "under way"), right=True),
@@ -26,7 +26,7 @@ AUDIT = (
 SETTINGS = (
     Column("KEY", lambda k: k.key),
     Column("VALUE", lambda k: _text(k.value), folds=True),
-    Column("DEFAULT", lambda k: "" if k.value == k.default else _text(k.default), folds=True, spare=True),
+    Column("DEFAULT", lambda k: "" if k.value == k.default else _text(k.default), folds=True),
     Column("SET", lambda k: k.set, folds=True),
 )
 

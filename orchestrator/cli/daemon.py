@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CHECKS = (
     Column("CHECK", lambda c: c.name),
     Column("STATE", lambda c: c.state),
-    Column("FOUND", lambda c: c.message, folds=True),
+    Column("FOUND", lambda c: c.message),
     Column("HINT", lambda c: c.hint),
 )
 

@@ -26,11 +26,7 @@ MODELS = (
     Column("DEFINITION", lambda m: _definition(m)),
     Column("SERVICES", lambda m: ", ".join(m.services), folds=True),
     Column("CHANGED", lambda m: age(m.modified_at), right=True),
-    Column(
-        "FOLDER",
-        lambda m: f"{m.folder} (not used: {m.shadowed_by} is first)" if m.shadowed_by else m.folder,
-        spare=True,
-    ),
+    Column("FOLDER", lambda m: f"{m.folder} (not used: {m.shadowed_by} is first)" if m.shadowed_by else m.folder),
 )
 FILES = (
     Column("SIZE", lambda f: size_text(f.size) if f.kind == "file" else "", right=True),

@@ -38,8 +38,6 @@ COLOURS = {
     "info": "dim",
 }
 
-MANY = 8
-"""Rows above which a list on a narrow terminal has a line for each, rather than everything of each."""
 FOLDED = 24
 """Characters that a table's column has at least where it folds."""
 INDENT = "    "
@@ -50,14 +48,13 @@ _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`right`: aligned to the right. `folds`: text that may take several lines; the last column always may. `spare`:
-    left out of a long list where there is no room. A cell that is a word of COLOURS is coloured."""
+    """`right`: aligned to the right. `folds`: text that may take several lines; the last column always may. A cell that
+    is a word of COLOURS is coloured."""
 
     title: str
     text: Callable[[Any], str]
     right: bool = False
     folds: bool = False
-    spare: bool = False
 
 
 def clean(text: str) -> str:
@@ -100,9 +97,6 @@ def print_table(columns: Sequence[Column], rows: Sequence[object], *, nothing: s
         print("\n".join(aligned(titled, right)))
     elif sum(least) + 2 * len(least) <= room:
         _print_rich(columns, cells)
-    elif len(rows) > MANY and (spare := [c.title for c in columns if c.spare]):
-        print("\n".join(brief(titled, columns, room)))
-        print(f"no room for {', '.join(spare)}; -o json has all", file=sys.stderr)
     else:
         print("\n".join(stacked(titled, right, room)))
 
@@ -129,16 +123,6 @@ def _below(part: str, room: int) -> list[str]:
         return [INDENT + part] if part else []
     wrap = TextWrapper(room, INDENT, INDENT, break_long_words=False, break_on_hyphens=False)
     return wrap.wrap(part)
-
-
-def brief(cells: Sequence[Sequence[str]], columns: Sequence[Column], room: int) -> list[str]:
-    """A line for each row, without what is spare; the last column is cut where it does not fit."""
-    kept = [index for index, column in enumerate(columns) if not column.spare]
-    shown = [[row[index] for index in kept] for row in cells]
-    before = sum(max(map(len, column)) + 2 for column in list(zip(*shown, strict=True))[:-1])
-    left = max(1, room - before)
-    cut = [[*row[:-1], row[-1] if len(row[-1]) <= left else row[-1][: left - 1] + "…"] for row in shown]
-    return aligned(cut, [columns[index].right for index in kept])
 
 
 def aligned(cells: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
@@ -176,16 +160,8 @@ def print_facts(facts: Mapping[str, str]) -> None:
     """Name and value, one a line; those without a value are left out."""
     shown = {name: value for name, value in facts.items() if value}
     width = max(map(len, shown), default=0) + 1
-    room = get_terminal_size().columns if sys.stdout.isatty() else 0
     for name, value in shown.items():
-        line = one_line(value)
-        if room and width + 2 + len(line) > room:
-            below = " " * (width + 2)
-            wrap = TextWrapper(room, initial_indent=f"{name + ':':<{width}}  ", subsequent_indent=below)
-            wrap.break_long_words = wrap.break_on_hyphens = False
-            print(wrap.fill(line))
-        else:
-            print(f"{name + ':':<{width}}  {paint(line)}")
+        print(f"{name + ':':<{width}}  {paint(one_line(value))}")
 
 
 def paint(word: str) -> str:

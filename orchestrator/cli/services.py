@@ -36,19 +36,19 @@ SERVICES = (
     Column("NAME", lambda s: s.name),
     Column("STATUS", lambda s: s.status),
     Column("ROUTINGS", lambda s: _counts(s), right=True),
-    Column("REVISION", lambda s: s.revision, spare=True),
-    Column("ENDPOINT", lambda s: s.endpoint, spare=True),
+    Column("REVISION", lambda s: s.revision),
+    Column("ENDPOINT", lambda s: s.endpoint),
     Column("CAUSE", lambda s: _held(s) or (s.rollout.said if s.rollout else s.cause) or s.pending),
 )
 ROUTINGS = (
     Column("ID", lambda r: r.id),
     Column("SERVICE", lambda r: r.service),
     Column("STATUS", lambda r: r.status),
-    Column("REVISION", lambda r: r.revision, spare=True),
-    Column("ADDRESS", lambda r: r.address, spare=True),
+    Column("REVISION", lambda r: r.revision),
+    Column("ADDRESS", lambda r: r.address),
     Column("AGE", lambda r: age(r.created_at), right=True),
-    Column("HEALTHY FOR", lambda r: age(r.healthy_since), right=True, spare=True),
-    Column("RATIO", lambda r: f"{r.traffic_ratio:g}", right=True, spare=True),
+    Column("HEALTHY FOR", lambda r: age(r.healthy_since), right=True),
+    Column("RATIO", lambda r: f"{r.traffic_ratio:g}", right=True),
     Column("CAUSE", lambda r: r.cause),
 )
 

@@ -17,9 +17,9 @@ TOKENS = (
     Column("ID", lambda t: t.id),
     Column("SERVICE", lambda t: t.service),
     Column("NAME", lambda t: t.name),
-    Column("SCOPE", lambda t: t.scope, spare=True),
+    Column("SCOPE", lambda t: t.scope),
     Column("EXPIRES", lambda t: when(t.expires_at)),
-    Column("LAST USED", lambda t: when(t.last_used_at), spare=True),
+    Column("LAST USED", lambda t: when(t.last_used_at)),
     Column("REVOKED", lambda t: when(t.revoked_at)),
 )
 KEYS = (

@@ -9,6 +9,7 @@ from typing import Any
 
 import docker
 import pytest
+from browsing import Tab, Tabs, chromium, open_tab
 from docker_host import DockerDaemon
 from harness import Daemon
 
@@ -74,3 +75,29 @@ async def docker_daemons(
 async def docker_daemon(docker_daemons: Callable[..., Awaitable[DockerDaemon]]) -> DockerDaemon:
     """A daemon on the machine's engine, with the Python image for whoever names none."""
     return await docker_daemons()
+
+
+@pytest.fixture
+async def tabs(request: pytest.FixtureRequest, artifacts: Path) -> AsyncIterator[Tabs]:
+    """A function that opens a tab on a daemon; keywords as of `open_tab`. In the end none has seen an error that its
+    test did not expect, or asked anybody but the daemon. What a failed test saw last is kept."""
+    async with chromium() as browser:
+        opened: list[Tab] = []
+
+        async def make(daemon: Daemon, **options: Any) -> Tab:
+            opened.append(await open_tab(browser, daemon, **options))
+            return opened[-1]
+
+        yield make
+        if request.node.stash.get(FAILED, False):
+            artifacts.mkdir(parents=True, exist_ok=True)
+            for number, tab in enumerate(opened):
+                await tab.page.screenshot(path=artifacts / f"tab-{number}.png")
+        assert [error for tab in opened for error in tab.unexpected()] == []
+        assert [url for tab in opened for url in tab.elsewhere] == []
+
+
+@pytest.fixture
+async def daemon_manual(daemons: Callable[..., Awaitable[Daemon]]) -> Daemon:
+    """A daemon that takes nothing over by itself."""
+    return await daemons(environ={"ORCHESTRATOR_APPLY": "manual"})

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from orchestrator.cli.common import pairs
 from orchestrator.cli.embedded import embed
-from orchestrator.cli.output import Column, age, aligned, brief, clean, span, stacked, tamed
+from orchestrator.cli.output import age, aligned, clean, span, stacked, tamed
 from orchestrator.cli.plan import text
 from orchestrator.cli.progress import TRIES, Picture, PlainProgress, branches, headline
 from orchestrator.cli.run import call_lines
@@ -287,22 +287,6 @@ def test_a_download_is_told_when_it_begins_and_then_once_in_a_while(
     assert capsys.readouterr().out.splitlines() == [
         f"a: PROVISIONING (creating): fetching i: {share} %" for share in (0, 3)
     ]
-
-
-def test_a_long_list_on_a_narrow_terminal_has_one_line_for_each() -> None:
-    columns = (Column("NAME", str), Column("ENDPOINT", str, spare=True), Column("ROUTINGS", str, right=True))
-    columns = (*columns, Column("CAUSE", str))
-    cells = [
-        ["NAME", "ENDPOINT", "ROUTINGS", "CAUSE"],
-        ["a", "http://g/a", "1/1", ""],
-        ["bb", "http://g/bb", "0/1", LONG],
-    ]
-    assert brief(cells, columns, 40) == [
-        "NAME  ROUTINGS  CAUSE",
-        "a          1/1",
-        "bb         0/1  serve --model /models -…",
-    ]
-    assert max(map(len, brief(cells, columns, 40))) == 40
 
 
 def test_a_tree_never_has_more_lines_than_there_is_room_for() -> None:

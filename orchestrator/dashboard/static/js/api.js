@@ -34,16 +34,26 @@ export async function ask(method, path, { query, body, raw, headers = {}, signal
     init.headers["Content-Type"] = "application/json";
     init.body = JSON.stringify(body);
   }
-  let answer;
-  try {
-    answer = await fetch(address(path, query), init);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw unreachable();
-  }
+  const answer = await sent(address(path, query), init);
   if (answer.ok || answer.headers.has("X-Upstream-Status")) return answer;
   throw await refused(answer, as === undefined && given === token.value);
 }
+
+/** What only reads is asked again after a break: a browser drops requests whenever the machine's network changes. */
+async function sent(url, init) {
+  for (let tries = init.method === "GET" ? AGAIN.length : 0; ; tries -= 1) {
+    try {
+      return await fetch(url, init);
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      if (tries <= 0) throw unreachable();
+      await new Promise((go) => setTimeout(go, AGAIN[tries - 1]));
+    }
+  }
+}
+
+const AGAIN = [700, 150];
+/** Milliseconds before each try but the first, the last one first. */
 
 export function address(path, query = {}) {
   const given = new URLSearchParams();
@@ -75,6 +85,18 @@ export const post = (path, body, more) => ask("POST", path, { body, ...more }).t
 export const put = (path, body, more) => ask("PUT", path, { body, ...more }).then(json);
 export const patch = (path, body, more) => ask("PATCH", path, { body, ...more }).then(json);
 export const del = (path, query, more) => ask("DELETE", path, { query, ...more }).then(json);
+
+/** A module that is needed only now, asked for again where the browser dropped it. */
+export async function later(load) {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await load();
+    } catch (error) {
+      if (tries === 3) throw error;
+      await new Promise((go) => setTimeout(go, 250 * (tries + 1)));
+    }
+  }
+}
 
 /** One part of an address. */
 export const part = encodeURIComponent;

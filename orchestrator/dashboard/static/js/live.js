@@ -7,7 +7,7 @@ import { follow } from "./streams.js";
 export const link = signal("connecting");
 const listeners = new Set();
 const kept = new Map();
-let stop = null;
+let stop = null, broken = false;
 
 /** Begin to follow the daemon's events, from now on. */
 export async function connect() {
@@ -24,10 +24,11 @@ export async function connect() {
     query: { follow: true, limit: 1000 },
     last,
     take: (event) => listeners.forEach((one) => one(event)),
-    state: (word) => {
-      const back = link.value === "reconnecting" || link.value === "paused";
-      link.value = word;
-      if (word === "live" && back) listeners.forEach((one) => one(null));
+    state: (word, tries = 0) => {
+      if (word === "live" && broken) listeners.forEach((one) => one(null));
+      broken = word !== "live";
+      // A break that the first try mends is nobody's concern.
+      if (word !== "reconnecting" || tries > 1) link.value = word;
     },
     fail: () => { link.value = "reconnecting"; },
   });
@@ -64,13 +65,14 @@ export function useAsked(key, load, { on = () => false, every = 0, skip = false 
 
   useEffect(() => {
     if (skip) return undefined;
-    let gone = false, timer = 0, beat = 0, busy = false, again = false;
+    let gone = false, timer = 0, beat = 0, busy = false, again = false, took = 0;
     const control = new AbortController();
     if (kept.has(key)) show({ key, data: kept.get(key), problem: null, loading: false });
     else show((one) => (one.key === key ? one : { key, data: undefined, problem: null, loading: true }));
     async function look() {
       if (busy) return void (again = true);
       busy = true;
+      const began = performance.now();
       try {
         const data = await latest.current.load(control.signal);
         kept.set(key, data);
@@ -79,13 +81,15 @@ export function useAsked(key, load, { on = () => false, every = 0, skip = false 
         if (!gone && problem.name !== "AbortError") show((one) => ({ ...one, key, problem, loading: false }));
       }
       busy = false;
+      took = performance.now() - began;
       if (gone) return;
       if (again) {
         again = false;
         soon();
       } else rest();
     }
-    const soon = (ms = 120) => { clearTimeout(timer); timer = setTimeout(look, ms); };
+    // Many events are one reason to look, and what takes the daemon long is asked less often.
+    const soon = () => { timer ||= setTimeout(() => { timer = 0; look(); }, Math.max(120, 3 * took)); };
     const rest = () => {
       clearTimeout(beat);
       if (every) beat = setTimeout(() => (document.visibilityState === "visible" ? look() : rest()), every * 1000);

@@ -54,4 +54,5 @@ effect(() => {
   page = now;
 });
 
+sessionStorage.removeItem("orchestrator.loads");
 render(html`<${App} />`, document.getElementById("app"));

@@ -46,7 +46,7 @@ export function Shell({ children }) {
         <${LinkState} />
         <div class="tools"><${ThemeButton} /><${Button} look="plain" icon="keyboard" name="Keyboard shortcuts" onClick=${openKeys} />
           <${Button} look="plain" icon="out" name="Sign out" onClick=${() => signOut()} /></div>
-        <div class="words">${who.value?.name || (who.value?.access === "read" ? "Read access" : "Administrator")}${status.data ? html`<br />Version ${status.data.version}` : ""}</div>
+        <div class="words">${(who.value?.name !== "admin.token" && who.value?.name) || (who.value?.access === "read" ? "Read access" : "Administrator")}${status.data ? html`<br />Version ${status.data.version}` : ""}</div>
       </div>
     </header>
     <div>

@@ -77,15 +77,17 @@ function Launch({ close, begin }) {
 const trial = (form) => ({ folder: form.folder.trim(), image: form.image.trim(), environ: asMap(form.environ), resources: asMap(form.resources) });
 
 function Modify({ close, name }) {
-  const { data: one, problem } = useAsked(`modify ${name}`, () => get(of(name)));
+  const [one, know] = useState(null), [problem, refuse] = useState(null);
   const [form, set] = useState(null), [first, remember] = useState(null), [declared, declare] = useState(null);
   const known = useKnown();
   useEffect(() => {
-    if (!one || first) return;
-    const now = filled(one.launch || derived(one));
-    set(now);
-    remember(now);
-  }, [one]);
+    get(of(name)).then((told) => {
+      const now = filled(told.launch || derived(told));
+      know(told);
+      set(now);
+      remember(now);
+    }, refuse);
+  }, []);
   const submit = async (edit = false) => {
     const before = asked(first), now = asked(form);
     const changed = Object.keys(now).filter((key) => key !== "folder" && known(key) && JSON.stringify(before[key]) !== JSON.stringify(now[key]));

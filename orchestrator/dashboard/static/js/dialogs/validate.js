@@ -4,7 +4,7 @@ import { ask, del, part, post } from "../api.js";
 import { follow, lines } from "../streams.js";
 import { Dialog, show } from "../ui/dialog.js";
 import { Icon } from "../ui/icons.js";
-import { Button, Notice, sentence, Time, Trouble } from "../ui/parts.js";
+import { Button, Notice, said, sentence, Time, Trouble } from "../ui/parts.js";
 
 /** `request`: {folder, model?, image?, environ?, resources?} */
 export const validate = (request) => show((close) => html`<${Validate} close=${close} request=${request} />`);
@@ -80,7 +80,7 @@ function Validate({ close, request }) {
     ${seen.problem && html`<${Trouble} problem=${seen.problem} what="A try" />`}
     <div class="verdict" role="status"><div class="box"><span class="quiet small">The try</span><b data-run=${seen.state}>${running ? html`<span class="spin" aria-hidden="true"></span>Running` : html`<${Icon} name=${seen.state === "finished" ? "check" : "close"} />${sentence(seen.state === "lost" ? "no longer known" : seen.state)}`}</b><span class="small quiet">${running ? "It has not come to its end." : seen.state === "finished" ? "It came to its end. Whether it works stands beside." : "It did not come to its end."}</span></div>
       <div class="box"><span class="quiet small">The definition</span><b class="status ${seen.passed === null ? "" : seen.passed ? "good" : "bad"}" style=${{ fontSize: "15px" }} data-passed=${String(seen.passed)}>${seen.passed === null ? "Not known yet" : html`<${Icon} name=${seen.passed ? "check" : "alert"} />${seen.passed ? "Passed" : "Failed"}`}</b><span class="small quiet">${seen.passed === null ? "Only a try that finished tells." : seen.passed ? sentence(seen.result.message) : "See why below."}</span></div></div>
-    ${seen.passed === false && html`<${Notice} kind="bad"><p class="pre">${sentence(seen.result.message)} ${detail.code && html`<code>${detail.code}</code>`}</p>${detail.hint && html`<p class="hint">→ ${sentence(detail.hint)}</p>`}</${Notice}>`}
+    ${seen.passed === false && html`<${Notice} kind="bad"><p class="pre">${said(seen.result.message)} ${detail.code && html`<code>${detail.code}</code>`}</p>${detail.hint && html`<p class="hint">→ ${said(detail.hint)}</p>`}</${Notice}>`}
     <section aria-label="Steps"><h3>Steps</h3><ol>${seen.steps.map((step, n) => html`<li class="try-step" key=${n}><span class="status ${MARK[step.state] || "busy"}">${step.state === "started" && running ? html`<span class="spin" aria-hidden="true"></span>` : html`<${Icon} name=${ICON[step.state] || "right"} />`}</span>
       <b>${step.step}</b><span class="said break">${sentence(step.message)}${step.detail?.total > 0 && html`<span class="meter" style=${{ display: "block", marginTop: "4px" }}><i style=${{ width: `${(100 * step.detail.current) / step.detail.total}%` }}></i></span>`}</span><span class="small quiet nowrap"><${Time} of=${step.at} /></span></li>`)}
       ${!seen.steps.length && html`<li class="quiet">Nothing yet.</li>`}</ol></section>

@@ -1,6 +1,6 @@
 // The editor of definitions. It lives in a shadow root: there its styles need no exception from the page's policy.
 import { autocompletion, closeBrackets, closeBracketsKeymap, Compartment, completionKeymap, defaultKeymap, drawSelection, EditorState, EditorView, foldGutter, foldKeymap, highlightActiveLine, highlightActiveLineGutter, highlightSelectionMatches, HighlightStyle, history, historyKeymap, hoverTooltip, indentOnInput, indentUnit, indentWithTab, keymap, lineNumbers, lintGutter, lintKeymap, search, searchKeymap, setDiagnostics, syntaxHighlighting, tags, yaml } from "../../vendor/codemirror.js";
-import { placeAt, siblings } from "./place.js";
+import { indentAfter, placeAt, siblings } from "./place.js";
 import { begins, keysAt, schemasAt, valuesAt, words } from "./schema.js";
 
 const looks = EditorView.theme({
@@ -25,6 +25,10 @@ const looks = EditorView.theme({
   ".cm-diagnostic-error": { borderLeftColor: "var(--bad)" }, ".cm-diagnostic-warning": { borderLeftColor: "var(--warn)" },
   ".cm-lintRange-error": { backgroundImage: "none", textDecoration: "underline wavy var(--bad)", textUnderlineOffset: "3px", textDecorationSkipInk: "none" },
   ".cm-lintRange-warning": { backgroundImage: "none", textDecoration: "underline wavy var(--warn)", textUnderlineOffset: "3px", textDecorationSkipInk: "none" },
+  ".cm-lint-marker": { content: "normal", width: "9px", height: "9px", margin: "5px 0 0 2px", borderRadius: "50%" },
+  ".cm-lint-marker-error": { content: "normal", background: "var(--bad)" },
+  ".cm-lint-marker-warning": { content: "normal", background: "var(--warn)", clipPath: "polygon(50% 0, 100% 100%, 0 100%)", borderRadius: "0" },
+  ".cm-lintPoint:after": { borderBottomColor: "var(--bad)" },
   ".cm-panels": { backgroundColor: "var(--soft)", color: "var(--text)", borderColor: "var(--line)" },
   ".cm-panel input, .cm-panel button": { font: "inherit", background: "var(--surface)", color: "var(--text)", border: "1px solid var(--line-strong)", borderRadius: "5px", backgroundImage: "none" },
   ".cm-foldPlaceholder": { background: "var(--soft)", border: "1px solid var(--line)", color: "var(--quiet)" },
@@ -52,6 +56,8 @@ function about(root, key, schema) {
   return box;
 }
 
+const short = (kind) => { const said = kind.replace(/ or null\b/, ""); return said.length < 26 ? said : ""; };
+
 const completes = (schema) => (context) => {
   const root = schema();
   if (!root) return null;
@@ -63,8 +69,9 @@ const completes = (schema) => (context) => {
   const word = context.matchBefore(/[\w.-]*$/);
   if (place.inValue) {
     if (!context.explicit && word.from === word.to) return null;
-    const options = valuesAt(root, [...place.path, place.key]).map((label) => ({ label, type: "constant" }));
-    return options.length ? { from: word.from, options, validFor: /^[\w.-]*$/ } : null;
+    const typed = line.text.slice(word.from - line.from).trim();
+    const options = valuesAt(root, [...place.path, place.key]).filter((one) => one !== typed).map((label) => ({ label, type: "constant" }));
+    return options.length && !/^[\d.]+$/.test(typed) ? { from: word.from, options, validFor: /^[\w.-]*$/ } : null;
   }
   if (!/^\s*(?:-\s+)*[\w.-]*$/.test(before)) return null;
   const blank = !line.text.trim();
@@ -72,12 +79,20 @@ const completes = (schema) => (context) => {
   const there = siblings(lines, row, place.indent);
   const options = keysAt(root, place.path).filter((one) => !there.has(one.key)).map(({ key, schema: its, required }) => {
     const begin = begins(root, its), told = words(root, its), pad = " ".repeat(place.indent + 2);
-    return { label: key, detail: required ? "required" : told.kind.length < 26 ? told.kind : "", type: "property", boost: required ? 1 : 0, info: () => about(root, key, its),
+    return { label: key, detail: required ? "required" : short(told.kind), type: "property", boost: required ? 1 : 0, info: () => about(root, key, its),
       apply: key + (begin === "map" ? `:\n${pad}` : begin === "list" ? `:\n${pad}- ` : ": ") };
   });
   if (!options.length && place.path.at(-1) === "-") return null;
   return options.length ? { from: word.from, options, validFor: /^[\w.-]*$/ } : null;
 };
+
+function newline(view) {
+  const { state } = view, range = state.selection.main, line = state.doc.lineAt(range.head);
+  const before = line.text.slice(0, range.head - line.from);
+  if (state.readOnly || !range.empty || !before.trim()) return false;
+  view.dispatch(state.update(state.replaceSelection(`\n${" ".repeat(indentAfter(before))}`), { scrollIntoView: true, userEvent: "input" }));
+  return true;
+}
 
 const explains = (schema) => hoverTooltip((view, pos) => {
   const root = schema(), line = view.state.doc.lineAt(pos);
@@ -113,7 +128,7 @@ export function edit(host, { text, schema, change, save, label }) {
     lineNumbers(), highlightActiveLineGutter(), highlightActiveLine(), foldGutter(), lintGutter(), history(), drawSelection(), indentOnInput(), closeBrackets(), highlightSelectionMatches(), search({ top: true }),
     indentUnit.of("  "), EditorState.tabSize.of(2), EditorView.lineWrapping, yaml(), syntaxHighlighting(colours), looks,
     autocompletion({ override: [completes(schema)], activateOnTyping: true, icons: false }), explains(schema), locked.of([]),
-    keymap.of([{ key: "Mod-s", preventDefault: true, run: () => { save(); return true; } }, { key: "Escape", run: () => false }, ...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...completionKeymap, ...lintKeymap, indentWithTab]),
+    keymap.of([{ key: "Enter", run: newline }, { key: "Mod-s", preventDefault: true, run: () => { save(); return true; } }, { key: "Escape", run: () => false }, ...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...completionKeymap, ...lintKeymap, indentWithTab]),
     EditorView.updateListener.of((update) => { if (update.docChanged) change(update.state.doc.toString()); }),
     EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false" }),
   ];

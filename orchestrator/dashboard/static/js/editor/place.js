@@ -38,6 +38,14 @@ export function placeAt(lines, row, column) {
   return { path, key: key && bare(key), value, indent, inValue: Boolean(key) && column >= start && column > text.indexOf(":") };
 }
 
+/** How far the line after this one is indented: deeper behind a key without a value, level with the keys of an entry. */
+export function indentAfter(line) {
+  const [, pad, dashes, key, value] = ENTRY.exec(line);
+  const inner = pad.length + dashes.length;
+  if (key && (!value || /^[|>][-+]?$/.test(value) || value.startsWith("#"))) return inner + 2;
+  return key ? inner : pad.length;
+}
+
 const bare = (key) => key.replace(/^["']|["']$/g, "");
 
 /** Keys that the block at a line has already. */

@@ -4,11 +4,12 @@ import { ask, deep, part, Problem } from "../api.js";
 
 const PART = 8 << 20;
 const PATIENCE = 6;
+const TAIL = 64 << 10;
 
 /** [{id, name, model, path, size, sent, state: waits | runs | done | failed | stopped, problem}] */
 export const uploads = signal([]);
 let number = 0, running = false;
-const files = new Map(), controls = new Map();
+const files = new Map(), controls = new Map(), begun = new Set();
 
 const change = (id, fields) => { uploads.value = uploads.value.map((one) => (one.id === id ? { ...one, ...fields } : one)); };
 
@@ -48,18 +49,19 @@ async function send({ id, model, path }) {
   controls.set(id, control);
   change(id, { state: "runs", problem: null });
   try {
-    let at = await received(address, file.size, control.signal), tries = 0;
+    let at = await received(address, file, begun.has(id), control.signal), tries = 0;
     change(id, { sent: at });
     do {
       try {
         const told = await ask("PUT", address, { query: { offset: at, total: file.size }, raw: file.slice(at, at + PART), signal: control.signal, headers: { "Content-Type": "application/octet-stream" } });
         at = (await told.json()).received;
         tries = 0;
+        begun.add(id);
         change(id, { sent: at });
       } catch (problem) {
         if (problem.name === "AbortError" || (problem.status >= 400 && problem.status < 500 && problem.status !== 409) || ++tries > PATIENCE) throw problem;
         await new Promise((go) => setTimeout(go, 400 * 2 ** tries));
-        at = await received(address, file.size, control.signal).catch(() => at);
+        at = await received(address, file, true, control.signal).catch(() => at);
       }
     } while (at < file.size);
     change(id, { state: "done", sent: file.size });
@@ -71,15 +73,18 @@ async function send({ id, model, path }) {
   controls.delete(id);
 }
 
-/** How much of a file that was begun is there already. */
-async function received(address, total, signal) {
-  try {
-    const told = await (await ask("GET", address, { query: { part: true }, signal })).json();
-    return told.received <= total && (told.total === total || told.total === undefined) && !told.done ? told.received : 0;
-  } catch (problem) {
-    if (problem.status === 404 || problem.status === 400) return 0;
-    throw problem;
-  }
+/** How much of this very file is there already; 0 where what is there began as another one. */
+async function received(address, file, ours, signal) {
+  const told = await (await ask("GET", address, { query: { part: true }, signal })).json();
+  if (told.done || told.total !== file.size || told.received > file.size) return 0;
+  return ours || (await ends(file.slice(Math.max(0, told.received - TAIL), told.received))) === told.tail ? told.received : 0;
+}
+
+/** SHA-256 of a piece; null where the browser offers none (a page without TLS on another machine): then nothing is taken on. */
+async function ends(piece) {
+  if (!window.crypto?.subtle) return null;
+  const digest = await crypto.subtle.digest("SHA-256", await piece.arrayBuffer());
+  return [...new Uint8Array(digest)].map((one) => one.toString(16).padStart(2, "0")).join("");
 }
 
 window.addEventListener("beforeunload", (event) => {

@@ -31,7 +31,7 @@ function Entry({ one }) {
   const [open, set] = useState(false);
   const more = [one.before, one.after, one.request].some((value) => readable(value));
   return html`<tr><td class="nowrap"><${Time} of=${one.time} /></td><td data-name="Who"><b>${one.who}</b> ${one.access === "read" ? html`<span class="tag">read</span>` : ""}</td><td data-name="What">${sentence(one.action)}<div class="small quiet"><code class="break">${one.method} ${one.path}</code></div></td>
-      <td data-name="Service">${one.service && html`<a href=${to("services", one.service)}>${one.service}</a>`}</td><td data-name="Outcome"><span class="tag ${one.status < 400 ? "good" : "bad"}">${one.status < 400 ? "done" : "refused"} ${one.status}</span></td>
+      <td data-name="Service">${one.service === "*" ? "all" : one.service && html`<a href=${to("services", one.service)}>${one.service}</a>`}</td><td data-name="Outcome"><span class="tag ${one.status < 400 ? "good" : "bad"}">${one.status < 400 ? "done" : "refused"} ${one.status}</span></td>
       <td class="actions">${more && html`<${Button} look="plain tiny" icon=${open ? "asc" : "desc"} name="What it said" aria-expanded=${open ? "true" : "false"} onClick=${() => set(!open)} />`}</td></tr>
     ${open && html`<tr><td colspan="6" style=${{ padding: 0 }}>${readable(one.request) && html`<div style=${{ padding: "8px 16px" }}><p class="small quiet">Asked for</p><pre class="code">${readable(one.request)}</pre></div>`}${(readable(one.before) || readable(one.after)) && html`<${Diff} before=${readable(one.before)} after=${readable(one.after)} name="before and after" />`}</td></tr>`}`;
 }

@@ -8,7 +8,7 @@ import { to } from "../router.js";
 import { Head } from "../shell.js";
 import { Form, show } from "../ui/dialog.js";
 import { Check } from "../ui/fields.js";
-import { Button, Card, Empty, Loading, Notice, sentence, Trouble } from "../ui/parts.js";
+import { Button, Card, Empty, Loading, Notice, said, sentence, Trouble } from "../ui/parts.js";
 import { tell } from "../ui/toast.js";
 
 const CHANGE = { create: ["New", "good"], hot: ["In place", "busy"], rolling: ["Rolling", "busy"], recreate: ["Recreate", "warn"], remove: ["Remove", "bad"], none: ["No change", ""] };
@@ -34,20 +34,23 @@ export function Changes() {
 function Change({ one }) {
   const [name, kind] = CHANGE[one.change] || [one.change, ""];
   const stands = one.downtime !== "none";
-  return html`<${Card} title=${one.service} actions=${html`<span class="tag ${kind}">${name}</span>${one.revision > 0 && html`<span class="tag">revision ${one.revision}</span>`}${!one.fits && html`<span class="tag bad">does not fit</span>`}`}>
-    <div class="stack close">${one.why && html`<p class="quiet">${sentence(one.why)}</p>`}
-    ${one.problems.map((problem) => html`<${Notice} key=${problem.message + problem.line} kind=${problem.severity === "error" ? "bad" : "warn"}><p>${problem.line ? html`<code>${problem.line}:${problem.column}</code> ` : ""}${problem.path && html`<code>${problem.path}</code> `}${problem.message}</p>${problem.hint && html`<p class="hint">→ ${problem.hint}</p>`}</${Notice}>`)}
+  return html`<${Card} title=${one.service} actions=${html`<span class="tag ${kind}">${name}</span>${one.revision > 0 && one.change !== "remove" && html`<span class="tag">revision ${one.revision}</span>`}${!one.fits && html`<span class="tag bad">does not fit</span>`}`}>
+    <div class="stack close">${one.why && html`<p class="quiet">${said(one.why)}</p>`}
+    ${one.problems.map((problem) => html`<${Notice} key=${problem.message + problem.line} kind=${problem.severity === "error" ? "bad" : "warn"}><p>${problem.line ? html`<code>${problem.line}:${problem.column}</code> ` : ""}${problem.path && html`<code>${problem.path}</code> `}${said(problem.message)}</p>${problem.hint && html`<p class="hint">→ ${said(problem.hint)}</p>`}</${Notice}>`)}
     ${one.lacks.map((lack) => html`<${Notice} key=${lack} kind="bad"><p>${sentence(lack)}</p></${Notice}>`)}
     ${one.fields.length > 0 && html`<div class="table-wrap"><table class="table cards" aria-label="What changes"><thead><tr><th>Key</th><th>From</th><th>To</th><th>Kind</th></tr></thead><tbody>${one.fields.map((field) => html`<tr key=${field.path}><td><code>${field.path}</code></td><td data-name="From"><code class="break status bad" style=${{ whiteSpace: "pre-wrap" }}>${field.from ?? "–"}</code></td><td data-name="To"><code class="break status good" style=${{ whiteSpace: "pre-wrap" }}>${field.to ?? "–"}</code></td><td data-name="Kind"><span class="tag">${field.class}</span></td></tr>`)}</tbody></table></div>`}
     ${one.operations.length > 0 && html`<div><h3>What is done, in order</h3><ol class="doing">${one.operations.map((each, n) => html`<li key=${n}><span>${sentence(each)}</span></li>`)}</ol></div>`}
-    <p class="row wrap small"><span class="tag ${stands ? "warn" : "good"}">${stands ? (one.downtime_seconds ? `nothing answers for about ${span(one.downtime_seconds)}` : "downtime") : "no downtime"}</span>${stands && html`<span class="quiet">${sentence(one.downtime)}</span>`}</p>
+    <p class="row wrap small"><span class="tag ${stands ? "warn" : "good"}">${stands ? (one.downtime_seconds ? `nothing answers for about ${span(one.downtime_seconds)}` : one.change === "remove" ? "ends for good" : "downtime") : "no downtime"}</span>${stands && html`<span class="quiet">${sentence(one.downtime)}</span>`}</p>
     ${one.notes.map((note) => html`<p class="small quiet" key=${note}>${sentence(note)}</p>`)}</div></${Card}>`;
 }
 
 function Apply({ close, plan, held, waits, done }) {
   const [yes, set] = useState(false);
   const submit = async () => {
-    const told = await post("/v1/applies", held.length && !yes ? { plan } : { plan, yes });
+    const told = await post("/v1/applies", held.length && !yes ? { plan } : { plan, yes }).catch((problem) => {
+      if (problem.code === "world_moved") problem.hint = "close this: behind it is the plan as it is now";
+      throw problem;
+    });
     tell(told.targets.length ? `${plural(told.targets.length, "change")} taken over` : "Nothing was taken over", told.targets.length ? "good" : "bad");
     done(told);
   };

@@ -15,7 +15,7 @@ import { TryIt } from "../service/try.js";
 import { Head } from "../shell.js";
 import { Icon } from "../ui/icons.js";
 import { Menu } from "../ui/menu.js";
-import { Button, Copyable, Empty, Loading, Notice, sentence, Trouble } from "../ui/parts.js";
+import { Button, Copyable, Empty, Loading, Notice, said, sentence, Trouble } from "../ui/parts.js";
 import { Status } from "../ui/status.js";
 
 const TABS = [
@@ -28,6 +28,8 @@ export function Service({ name, tab = "", rest }) {
     on: (event) => event.service.toLowerCase() === name.toLowerCase() || event.kind.startsWith("engine."), every: 30,
   });
   const one = asked.data;
+  const broken = useAsked("services", () => get("/v1/services"), { skip: asked.problem?.status !== 404 }).data?.find((each) => each.name.toLowerCase() === name.toLowerCase());
+  if (asked.problem?.status === 404 && broken) return html`<${Broken} one=${broken} />`;
   if (asked.problem?.status === 404) return html`<${Head} title=${name} crumbs=${[["Services", to("services")]]} /><${Gone} problem=${asked.problem} known=${one} />`;
   const View = (TABS.find(([key]) => key === tab) || TABS[0])[2];
   return html`<${Head} title=${one?.name || name} crumbs=${[["Services", to("services")]]}
@@ -55,6 +57,15 @@ function Standing({ one }) {
   return html`${one.held && html`<${Notice} kind="warn" title="Its removal waits for a word." action=${html`<${Button} look="tiny" changes onClick=${() => restartHeld(one)}>Let it go on</${Button}>`}><p>${sentence(one.held)}</p></${Notice}>`}
     ${one.rejected && html`<${Notice} kind="warn" title="Its definition asks for a revision that was rolled back."><p>${sentence(one.rejected)}</p></${Notice}>`}
     ${one.pending && html`<${Notice} title="A change waits." action=${html`<a class="button tiny" href=${to("changes")}>See it</a>`}><p>${sentence(one.pending)}</p></${Notice}>`}`;
+}
+
+/** Its definition was never valid, so nothing of it runs and nothing is recorded. */
+function Broken({ one }) {
+  const folder = one.folder.split("/").filter(Boolean).at(-1);
+  return html`<${Head} title=${one.name} crumbs=${[["Services", to("services")]]} after=${html`<${Status} of=${one.status} pill />`} about=${html`<code class="break">${one.folder}</code>`}
+      actions=${html`<a class="button first" href=${to("models", folder, "definition")}>Edit the definition</a>`} />
+    <${Notice} kind="odd" title="Its definition is not valid, so nothing of it runs."><ul class="stack tight" style=${{ marginTop: "6px" }}>${one.problems.map((problem) => html`<li>
+      ${problem.line > 0 && html`<code>${problem.line}:${problem.column}</code> `}${said(problem.message)}${problem.hint && html`<div class="hint">→ ${said(problem.hint)}</div>`}</li>`)}${!one.problems.length && html`<li>${said(one.cause)}</li>`}</ul></${Notice}>`;
 }
 
 function Gone({ problem, known }) {

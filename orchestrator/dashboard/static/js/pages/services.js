@@ -1,5 +1,5 @@
 // All services: how each is, what it carries, where it answers.
-import { html, useEffect, useMemo, useState } from "../../vendor/preact.js";
+import { html, useEffect, useMemo, useRef, useState } from "../../vendor/preact.js";
 import { get } from "../api.js";
 import { startService } from "../dialogs/launch.js";
 import { modifyService, restartHeld, scaleService, terminateService } from "../dialogs/service.js";
@@ -91,14 +91,14 @@ function Filters({ all, only, choose }) {
 
 function List({ shown, rates, order, sort }) {
   const small = useSmall();
-  const [at, move] = useState(-1);
+  const [at, move] = useState(-1), where = useRef(-1);
   useEffect(() => {
     rows.value = {
-      move: (by) => move((n) => Math.max(0, Math.min(shown.length - 1, n + by))),
-      open: () => shown[at] && go(to("services", shown[at].name)),
+      move: (by) => { where.current = Math.max(0, Math.min(shown.length - 1, where.current + by)); move(where.current); },
+      open: () => shown[where.current] && go(to("services", shown[where.current].name)),
     };
     return () => { rows.value = null; };
-  }, [shown, at]);
+  }, [shown]);
   const head = ([key, name, look]) => html`<span role="columnheader" class="${look || ""} ${key === "endpoint" ? "endpoint-cell" : ""}" aria-sort=${order[0] === key ? (order[1] > 0 ? "ascending" : "descending") : undefined}>
     <button type="button" data-on=${order[0] === key || undefined} onClick=${() => sort([key, order[0] === key ? -order[1] : 1])}>${name}
       ${order[0] === key && html`<${Icon} name=${order[1] > 0 ? "asc" : "desc"} />`}</button></span>`;
@@ -111,10 +111,10 @@ function Row({ one, rates, style, n, at }) {
   const now = rates.by.get(one.name);
   const about = one.rollout ? one.rollout.said : one.cause || one.pending || [one.model !== one.name && one.model, one.source === "api" ? "started here" : ""].filter(Boolean).join(" · ") || one.folder.split("/").slice(-2).join("/");
   const bad = ["UNHEALTHY", "INVALID"].includes(one.status);
-  return html`<div class="service-row" role="row" aria-rowindex=${n + 2} style=${style} data-at=${at || undefined}>
+  return html`<div class="service-row ${bad || !now ? "told" : ""}" role="row" aria-rowindex=${n + 2} style=${style} data-at=${at || undefined}>
     <span role="cell" class="status-cell"><${Status} of=${one.status} /></span>
     <span role="cell" class="name-cell stack tight" style=${{ gap: 0 }}><a class="name cut" href=${to("services", one.name)}>${one.name}</a><span class="about cut ${bad ? "bad" : ""}" title=${about}>${about}</span></span>
-    <span role="cell" class="rate-cell number"><span class="rate"><${Spark} values=${rates.past(one.name)} /><span>${now ? rate(now.requests_per_second) : "–"}<span class="only-small"> </span></span></span></span>
+    <span role="cell" class="rate-cell number"><span class="rate"><${Spark} values=${rates.past(one.name)} /><span>${now ? rate(now.requests_per_second) : "–"}</span></span></span>
     <span role="cell" class="p95-cell number">${seconds(now?.p95)}</span>
     <span role="cell" class="pips-cell"><${Pips} one=${one} /></span>
     <span role="cell" class="endpoint-cell row" style=${{ gap: 0 }}>${one.endpoint ? html`<code class="cut quiet" title=${one.endpoint}>${shortened(one.endpoint)}</code><${Copy} text=${one.endpoint} name="Copy the endpoint of ${one.name}" what="Endpoint copied" />` : html`<span class="quiet">–</span>`}</span>

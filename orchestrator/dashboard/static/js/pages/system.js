@@ -40,18 +40,18 @@ function State() {
 }
 
 function LogLevel() {
-  const [level, set] = useState(""), [problem, refuse] = useState(null);
-  const change = async (value) => {
+  const asked = useAsked("log", () => get("/v1/log"));
+  const change = async (level) => {
     try {
-      set((await put("/v1/log", { level: value })).level);
-      tell(`The daemon logs at level ${value}`);
-      refuse(null);
-    } catch (error) {
-      refuse(error);
+      asked.set(await put("/v1/log", { level }));
+      tell(`The daemon logs at level ${level}`);
+    } catch (problem) {
+      tell(sentence(problem.detail), "bad");
     }
   };
-  if (refusal()) return null;
-  return html`<${Card} title="Log level"><div class="stack close"><${Select} aria-label="Log level of the daemon" value=${level} change=${(value) => value && change(value)} of=${[...(level ? [] : [["", "As configured"]]), ["debug", "debug"], ["info", "info"], ["warning", "warning"], ["error", "error"]]} /><p class="small quiet">Until the daemon is restarted.</p>${problem && html`<${Trouble} problem=${problem} what="Changing the log level" />`}</div></${Card}>`;
+  if (!asked.data) return asked.problem && html`<${Trouble} problem=${asked.problem} what="The level of the daemon’s log" />`;
+  return html`<${Card} title="Log level"><div class="stack close"><${Select} aria-label="Log level of the daemon" value=${asked.data.level} change=${change} disabled=${Boolean(refusal())} of=${["debug", "info", "warning", "error"].map((one) => [one, one])} />
+    <p class="small quiet">${refusal() || "What is chosen here counts until the daemon is restarted."}</p></div></${Card}>`;
 }
 
 function Checks() {
@@ -65,6 +65,10 @@ function Checks() {
     <ul class="checks">${data.map((one) => html`<li key=${one.name}><${Status} of=${one.state} /><span class="name">${one.name}</span><span class="said break grow">${one.message}${one.hint && html`<span class="quiet"><br />→ ${sentence(one.hint)}</span>`}</span></li>`)}</ul></${Card}>`;
 }
 
+const set = (one) => Boolean(one.set) && one.set !== "default";
+/** Where a key was set: the file's line, or the variable. */
+const place = (said) => (said === true ? "set" : String(said).split("/").at(-1));
+
 function Config() {
   const { data, problem, reload } = useAsked("config", () => get("/v1/config"), { skip: Boolean(refusal()) });
   const [text, type] = useState(""), [mine, only] = useState(false);
@@ -72,7 +76,7 @@ function Config() {
   if (problem && !data) return html`<${Trouble} problem=${problem} retry=${reload} what="The configuration" />`;
   if (!data) return html`<${Loading} lines=${8} />`;
   const said = (value) => (value === null || value === undefined || value === "" ? "–" : typeof value === "string" ? value : JSON.stringify(value));
-  const shown = data.keys.filter((one) => (!mine || one.set) && `${one.key} ${said(one.value)}`.toLowerCase().includes(text.toLowerCase()));
+  const shown = data.keys.filter((one) => (!mine || set(one)) && `${one.key} ${said(one.value)}`.toLowerCase().includes(text.toLowerCase()));
   return html`<div class="toolbar"><${Search} value=${text} change=${type} label="Search keys and values" /><${Check} value=${mine} change=${only}>Only what was set</${Check}><span class="spacer"></span>${data.file && html`<${Copyable} text=${data.file} name="Copy the file’s path" />`}</div>
-    <${Card} flush><div class="table-wrap"><table class="table cards"><thead><tr><th>Key</th><th>Value</th><th>Default</th></tr></thead><tbody>${shown.map((one) => html`<tr key=${one.key}><td><code>${one.key}</code> ${one.set && html`<span class="tag accent">set</span>`}</td><td data-name="Value"><code class="break">${said(one.value)}</code></td><td data-name="Default"><code class="break quiet">${said(one.default)}</code></td></tr>`)}</tbody></table></div>${!shown.length && html`<p class="empty">No key is like that.</p>`}</${Card}>`;
+    <${Card} flush><div class="table-wrap"><table class="table cards"><thead><tr><th>Key</th><th>Value</th><th>Default</th></tr></thead><tbody>${shown.map((one) => html`<tr key=${one.key}><td><code>${one.key}</code> ${set(one) && html`<span class="tag accent" title=${`Set by ${one.set}`}>${place(one.set)}</span>`}</td><td data-name="Value"><code class="break">${said(one.value)}</code></td><td data-name="Default"><code class="break quiet">${said(one.default)}</code></td></tr>`)}</tbody></table></div>${!shown.length && html`<p class="empty">No key is like that.</p>`}</${Card}>`;
 }

@@ -5,7 +5,7 @@ import { retryService } from "../dialogs/service.js";
 import { concerns } from "../pages/services.js";
 import { useAsked } from "../live.js";
 import { to } from "../router.js";
-import { Button, Notice, sentence, Time } from "../ui/parts.js";
+import { Button, Notice, said, Time } from "../ui/parts.js";
 
 const KIND = { UNHEALTHY: "bad", INVALID: "odd", DEGRADED: "warn" };
 const TITLE = {
@@ -28,8 +28,8 @@ export function Causes({ one }) {
 }
 
 function Cause({ cause, name }) {
-  return html`<div class="cause"><p>${sentence(cause.message)} ${cause.code && html`<code title="The code of this cause: it stays the same">${cause.code}</code>`}</p>
-    ${cause.hint && html`<p class="hint">→ ${sentence(cause.hint)}</p>`}
+  return html`<div class="cause"><p>${said(cause.message)} ${cause.code && html`<code title="The code of this cause: it stays the same">${cause.code}</code>`}</p>
+    ${cause.hint && html`<p class="hint">→ ${said(cause.hint)}</p>`}
     ${cause.log_tail?.length > 0 && html`<details open=${cause.log_tail.length <= 12}><summary class="small quiet">The end of its log${cause.routing ? `, routing ${cause.routing}` : ""}</summary>
       <div class="tail" tabindex="0" role="log" aria-label="The end of its log">${cause.log_tail.join("\n")}</div>
       <a class="small" href=${to("services", name, "logs")}>The whole log</a></details>`}</div>`;

@@ -6,11 +6,11 @@ import { useAsked } from "../live.js";
 import { Chart } from "../ui/chart.js";
 import { Segments, Trouble } from "../ui/parts.js";
 
-const WINDOWS = [["900", "15 min"], ["3600", "1 h"], ["21600", "6 h"], ["86400", "24 h"]];
+const WINDOWS = [["300", "5 min"], ["900", "15 min"], ["3600", "1 h"]];
 
 export function Charts({ name }) {
   const [window, choose] = useState("900");
-  const { data, problem, reload } = useAsked(`series ${name} ${window}`, () => get("/v1/series", { service: name, window }), { every: window === "900" ? 5 : 30 });
+  const { data, problem, reload } = useAsked(`series ${name} ${window}`, () => get("/v1/series", { service: name, window }), { every: 10 });
   if (problem && !data) return html`<${Trouble} problem=${problem} retry=${reload} what="The record of requests and load over time" />`;
   const points = data?.points || [];
   const times = points.map((one) => (typeof one.time === "number" ? one.time : Date.parse(one.time) / 1000));
@@ -18,11 +18,11 @@ export function Charts({ name }) {
   const number = (show) => (value) => (value === null || value === undefined ? "–" : show(value));
   return html`<section aria-label="Over time"><div class="row spread" style=${{ marginBottom: "10px" }}><h2>Over time</h2><${Segments} label="Time shown" of=${WINDOWS} value=${window} choose=${choose} /></div>
     <div class="charts">
-      <${Chart} title="Requests per second" times=${times} show=${number(rate)} lines=${[{ name: "all", values: of("requests") }, { name: "errors", values: of("errors"), tone: "bad" }]} />
-      <${Chart} title="Latency" times=${times} show=${number(seconds)} lines=${[{ name: "p50", values: of("p50") }, { name: "p95", values: of("p95") }, { name: "p99", values: of("p99") }]} />
-      <${Chart} title="Requests at the gateway" times=${times} show=${number(rate)} lines=${[{ name: "open", values: of("open") }, { name: "queued", values: of("queued") }]} />
-      <${Chart} title="Routings" times=${times} step show=${number(whole)} lines=${[{ name: "healthy", values: of("healthy") }, { name: "wanted", values: of("desired") }]} />
-      <${Chart} title="CPU cores" times=${times} show=${number(cores)} lines=${[{ name: "cores", values: of("cpu") }]} />
-      <${Chart} title="Memory" times=${times} show=${number(bytes)} lines=${[{ name: "memory", values: of("memory") }]} />
+      <${Chart} title="Requests per second" times=${times} window=${Number(window)} show=${number(rate)} lines=${[{ name: "all", values: of("requests") }, { name: "errors", values: of("errors"), tone: "bad" }]} />
+      <${Chart} title="Latency" times=${times} window=${Number(window)} show=${number(seconds)} lines=${[{ name: "p50", values: of("p50") }, { name: "p95", values: of("p95") }, { name: "p99", values: of("p99") }]} />
+      <${Chart} title="Requests at the gateway" times=${times} window=${Number(window)} show=${number(rate)} lines=${[{ name: "open", values: of("open") }, { name: "queued", values: of("queued") }]} />
+      <${Chart} title="Routings" times=${times} window=${Number(window)} step show=${number(whole)} lines=${[{ name: "healthy", values: of("healthy") }, { name: "wanted", values: of("desired") }]} />
+      <${Chart} title="CPU cores" times=${times} window=${Number(window)} show=${number(cores)} lines=${[{ name: "cores", values: of("cpu") }]} />
+      <${Chart} title="Memory" times=${times} window=${Number(window)} show=${number(bytes)} lines=${[{ name: "memory", values: of("memory") }]} />
     </div></section>`;
 }

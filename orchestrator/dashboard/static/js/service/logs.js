@@ -1,78 +1,20 @@
 // The logs of a service as they are written: searched, held still, one routing at a time.
 import { html, useEffect, useMemo, useRef, useState } from "../../vendor/preact.js";
-import { ask, part } from "../api.js";
+import { part } from "../api.js";
+import { useFollowed } from "../followed.js";
 import { plural } from "../format.js";
 import { here } from "../router.js";
-import { messages, lines } from "../streams.js";
 import { Button, copy, Search, Trouble } from "../ui/parts.js";
 import { Select } from "../ui/fields.js";
 
 const MOST = 5000;
 /** Lines kept; older ones are dropped. */
 const TAIL = 500;
-const AGAIN = 1500;
-
-/** Follows the log of `ref`; → {all, state, problem, clear}. Lines are taken up a few times a second, not one by one. */
-function useLog(ref, paused) {
-  const [seen, see] = useState({ all: [], state: "connecting", problem: null });
-  const held = useRef([]), still = useRef(paused);
-  still.current = paused;
-  useEffect(() => {
-    let gone = false, control = new AbortController(), timer = 0, last = "";
-    held.current = [];
-    see({ all: [], state: "connecting", problem: null });
-    const flush = setInterval(() => {
-      if (still.current || !held.current.length) return;
-      const news = held.current.splice(0);
-      see((now) => ({ ...now, all: [...now.all, ...news].slice(-MOST) }));
-    }, 120);
-    const take = (entry) => {
-      held.current.push({ ...entry, key: `${entry.time} ${entry.routing} ${held.current.length} ${Math.random()}` });
-      if (held.current.length > MOST) held.current.shift();
-    };
-    async function run() {
-      while (!gone) {
-        control = new AbortController();
-        try {
-          const answer = await ask("GET", `/v1/logs/${part(ref)}`, { query: { follow: true, tail: last ? undefined : TAIL }, signal: control.signal,
-            headers: { Accept: "text/event-stream, application/x-ndjson;q=0.5", ...(last && { "Last-Event-ID": last }) } });
-          see((now) => ({ ...now, state: "live", problem: null }));
-          if (!last) { held.current = []; see((now) => ({ ...now, all: [] })); }
-          if (answer.headers.get("Content-Type").startsWith("text/event-stream")) {
-            for await (const one of messages(answer, control.signal)) {
-              if (one.type === "error") break;
-              if (one.id) last = one.id;
-              take(JSON.parse(one.data));
-            }
-          } else for await (const one of lines(answer, control.signal)) {
-            if (one.error) break;
-            take(one);
-          }
-        } catch (problem) {
-          if (gone || problem.name === "AbortError") return;
-          see((now) => ({ ...now, problem: problem.status ? problem : null }));
-          if (problem.status === 404) return;
-        }
-        if (gone) return;
-        see((now) => ({ ...now, state: "reconnecting" }));
-        await new Promise((next) => { timer = setTimeout(next, AGAIN); });
-      }
-    }
-    run();
-    return () => {
-      gone = true;
-      control.abort();
-      clearInterval(flush);
-      clearTimeout(timer);
-    };
-  }, [ref]);
-  return { ...seen, waiting: () => held.current.length, clear: () => { held.current = []; see((now) => ({ ...now, all: [] })); } };
-}
 
 export function Logs({ one }) {
   const [routing, choose] = useState(here.value.query.get("routing") || "");
   const [text, type] = useState(""), [stream, only] = useState(""), [paused, pause] = useState(false);
-  const log = useLog(routing || one.id || one.name, paused);
+  const log = useFollowed(`/v1/logs/${part(routing || one.id || one.name)}`, { tail: TAIL, most: MOST, paused });
   const box = useRef(null), below = useRef(true), [follows, setFollows] = useState(true);
   const shown = useMemo(() => select(log.all, text, stream), [log.all, text, stream]);
   useEffect(() => { if (below.current && !paused && box.current) box.current.scrollTop = box.current.scrollHeight; }, [shown]);

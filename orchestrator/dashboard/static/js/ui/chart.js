@@ -1,22 +1,24 @@
 // A chart over time. The numbers are said in words beside it; lines differ by stroke as well as by colour.
 import { html, useEffect, useRef } from "../../vendor/preact.js";
+import { later } from "../api.js";
 import { colour, painted } from "../theme.js";
 
 const DASHES = [[], [6, 4], [2, 3]];
 let library = null;
-const uplot = () => (library ||= import("../../vendor/uplot.js").then((found) => found.uPlot));
+const uplot = () => (library ||= later(() => import("../../vendor/uplot.js")).then((found) => found.uPlot));
 
 /**
- * `times`: seconds since the epoch; `lines`: [{name, values, tone?, fill?}]; `show(value)`: a value in words.
+ * `times`: seconds since the epoch; `window`: seconds that are shown, up to the last of them; `lines`: [{name, values, tone?, fill?}]; `show(value)`: a value in words.
  */
-export function Chart({ title, times, lines, show, step = false }) {
-  const place = useRef(null), drawn = useRef(null);
+export function Chart({ title, times, lines, show, window: past, step = false }) {
+  const place = useRef(null), drawn = useRef(null), latest = useRef(null);
+  latest.current = { times, lines, show, step, past };
   const kind = lines.map((one) => one.name).join();
   useEffect(() => {
     let gone = false;
     uplot().then((uPlot) => {
       if (gone || !place.current) return;
-      drawn.current = draw(uPlot, place.current, { times, lines, show, step });
+      drawn.current = draw(uPlot, place.current, latest.current);
     });
     const size = new ResizeObserver(([entry]) => drawn.current?.setSize({ width: Math.max(80, entry.contentRect.width), height: 118 }));
     size.observe(place.current);
@@ -26,7 +28,7 @@ export function Chart({ title, times, lines, show, step = false }) {
       drawn.current?.destroy();
       drawn.current = null;
     };
-  }, [kind, painted.value]);
+  }, [kind, past, painted.value]);
   useEffect(() => { drawn.current?.setData([times, ...lines.map((one) => one.values)]); }, [times]);
   const last = (values) => values.findLast((value) => value !== null && value !== undefined);
   const said = lines.map((one) => `${one.name} ${show(last(one.values))}`).join(", ");
@@ -35,7 +37,7 @@ export function Chart({ title, times, lines, show, step = false }) {
     <div class="keys" aria-hidden="true">${lines.length > 1 && lines.map((one, n) => html`<span class="key ${one.tone === "bad" ? "kbad" : `k${n + 1}`}">${one.name} ${show(last(one.values))}</span>`)}</div></figure>`;
 }
 
-function draw(uPlot, place, { times, lines, show, step }) {
+function draw(uPlot, place, { times, lines, show, step, past }) {
   const quiet = colour("quiet"), grid = colour("line");
   const axis = { stroke: quiet, grid: { stroke: grid, width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
   const series = lines.map((one, n) => {
@@ -47,7 +49,7 @@ function draw(uPlot, place, { times, lines, show, step }) {
   return new uPlot({
     width: Math.max(80, place.clientWidth), height: 118, padding: [8, 4, 0, 0], legend: { show: false },
     cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
-    scales: { x: { time: true }, y: { range: most } },
+    scales: { x: { time: true, range: (u) => { const end = u.data[0].at(-1) ?? Date.now() / 1000; return [end - past, end]; } }, y: { range: most } },
     axes: [{ ...axis, size: 22, space: 70, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 52, space: 26, values: (_, ticks) => ticks.map(show) }],
     series: [{}, ...series], plugins: [tip(lines, show)],
   }, [times, ...lines.map((one) => one.values)], place);

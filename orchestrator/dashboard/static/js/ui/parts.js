@@ -34,10 +34,17 @@ export function Trouble({ problem, retry, what = "This part" }) {
     return html`<${Notice} title="${what} is not offered by this daemon.">
       <p class="hint">A newer version of the orchestrator has it.</p></${Notice}>`;
   return html`<${Notice} kind="bad" role="alert" action=${retry && html`<${Button} look="tiny" icon="again" onClick=${retry}>Try again</${Button}>`}>
-    <p>${sentence(problem.detail || problem.message)}</p>${problem.hint && html`<p class="hint">${sentence(problem.hint)}</p>`}</${Notice}>`;
+    <p class="pre">${said(problem.detail || problem.message)}</p>${problem.hint && html`<p class="hint">${said(problem.hint)}</p>`}</${Notice}>`;
 }
 
 export const sentence = (text = "") => text && text[0].toUpperCase() + text.slice(1);
+
+/** A sentence of the daemon's; what stands between backticks is code. */
+export function said(text = "") {
+  const parts = sentence(text).split("`");
+  if (parts.length < 3) return sentence(text);
+  return parts.map((one, n) => (n % 2 ? html`<code>${one}</code>` : one));
+}
 
 export const Empty = ({ icon, title, children }) => html`<div class="empty"><${Icon} name=${icon} /><h2>${title}</h2>${children}</div>`;
 
