@@ -65,6 +65,8 @@ ROUTES: tuple[Route, ...] = (
 
 _MOST_BODY = 1 << 20
 _MOST_HEADER = 16 << 10
+_MOST_LINE = 64 << 10
+"""A path of 4,096 characters has 49,152 bytes where each of them is encoded."""
 _LINGER = 2.0
 """Seconds in which what is still sent after the answer is thrown away, so that the answer arrives."""
 _MOST_CONNECTIONS = 1000
@@ -125,7 +127,7 @@ async def serve(app: web.Application, listen: str, tls: Tls | None = None) -> we
         app,
         access_log=None,
         shutdown_timeout=5.0,
-        max_line_size=_MOST_HEADER,
+        max_line_size=_MOST_LINE,
         max_field_size=_MOST_HEADER,
         lingering_time=_LINGER,
     )

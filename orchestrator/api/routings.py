@@ -9,9 +9,8 @@ from aiohttp import web
 from orchestrator.api.control import Control
 from orchestrator.api.routes import EVENTS, JSON, LINES, OfService, Route, answer, answer_many, body, parameters
 from orchestrator.api.streams import last_event_id, lines, server_sent
-from orchestrator.core.log_cursor import FORM
 from orchestrator.core.revision_views import RatioRequest
-from orchestrator.core.views import LogEntry, LogsAsked, Request, RoutingView, ServiceView
+from orchestrator.core.views import CURSOR, LogEntry, LogsAsked, Request, RoutingView, ServiceView
 
 
 async def ps(request: web.Request, control: Control) -> web.Response:
@@ -39,7 +38,7 @@ async def logs(request: web.Request, control: Control) -> web.StreamResponse:
     stream is in each log: sent back as `Last-Event-ID` it goes on there."""
     asked = parameters(request, LogsAsked)
     wanted = request.headers.get("Accept", "")
-    if EVENTS in wanted and (resumed := last_event_id(request, rf"{FORM}(,{FORM})*")):
+    if EVENTS in wanted and (resumed := last_event_id(request, rf"{CURSOR}(,{CURSOR})*")):
         asked = asked.model_copy(update={"after": resumed})
     found = control.logs(request.match_info["ref"], asked)
     if EVENTS in wanted:

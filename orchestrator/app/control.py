@@ -21,7 +21,7 @@ from orchestrator.core import present
 from orchestrator.core.access_views import AuditView, ConfigView, SettingView
 from orchestrator.core.audit import AuditEntry
 from orchestrator.core.daemon_views import CheckView, StatusView, TryEvent, TryRequest, TryView
-from orchestrator.core.errors import Conflict, InvalidInput, Unavailable
+from orchestrator.core.errors import Conflict, Unavailable
 from orchestrator.core.log_cursor import read_places
 from orchestrator.core.pending import change_of
 from orchestrator.core.state import Routing, ServiceStatus
@@ -161,8 +161,6 @@ class DaemonControl(Inside, PlanChanges, Modifying, Asking, ModelFolders, Observ
             before=next(iter(read_places(asked.before).values())) if asked.before else None,
             limit=asked.limit,
         )
-        if asked.follow and (part.before or part.limit):
-            raise InvalidInput("cannot follow a page of a log", hint="leave `before` and `limit` out, or `follow`")
         routings, one = self._routings_of(ref), ref in self._facts.routings
         found = (
             self._parts.logs.follow(lambda: self._routings_of(ref), part, grows=not one)

@@ -49,6 +49,7 @@ class Modifying(ServiceChanges):
             if service.removing:
                 raise Conflict(f"cannot modify {service.name}: it is being removed")
             told = request.model_dump(mode="json", include=request.model_fields_set - {"edit"})
+            told = {field: value for field, value in told.items() if field != "name" or value is not None}
             given = changed_only(told, self._launch(service))
             _refuse_name(service, given)
             self._refuse_count(service, given.get("count"))
@@ -62,9 +63,6 @@ class Modifying(ServiceChanges):
 
     async def reset(self, ref: str, fields: Sequence[str] | None) -> ServiceView:
         """End overrides: of these fields, else all."""
-        if unknown := sorted(set(fields or ()) - HOT.keys()):
-            hint = f"what can be overridden: {', '.join(HOT)}"
-            raise InvalidInput(f"cannot reset {unknown[0]!r}: no such field is overridden", hint=hint)
         async with self._parts.loop.lock:
             service = self._find(ref)
             ended = [name for name in launching.overrides_of(service) if not fields or name in fields]

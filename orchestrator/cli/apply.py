@@ -29,6 +29,9 @@ SILENT = 30.0
 def apply(
     common: Common,
     what: What = None,
+    file: Annotated[
+        str | None, typer.Option("--file", "-f", metavar="PATH", help="The same as PATH: a definition or a folder.")
+    ] = None,
     plan: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="Exactly what was saved by `plan --save`, or nothing.")
     ] = None,
@@ -45,10 +48,15 @@ def apply(
 
     Examples:
       orchestrator apply
+      orchestrator apply -f my-model/model-definition.yml
       orchestrator apply --plan change.json --timeout 600
     """
     from orchestrator.core.plan_views import ApplyRequest
 
+    if what is not None and file is not None:
+        raise InvalidInput("cannot apply: a path is given twice", hint="leave --file out")
+    if file is not None:
+        what = file if "/" in file else f"./{file}"
     if plan is not None and what is not None:
         raise InvalidInput("cannot apply: give a path or --plan, not both", hint="the plan knows its path")
     request = requested(ApplyRequest, path=meant(what), plan=_saved(plan) if plan is not None else None, yes=yes)

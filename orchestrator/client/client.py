@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 from urllib.parse import quote
 
 import aiohttp
@@ -21,7 +21,7 @@ from orchestrator.core.ask_views import AskRequest
 from orchestrator.core.backendai import Modification
 from orchestrator.core.daemon_views import CheckView, DocumentView, StatusView, TryEvent, TryRequest, TryView
 from orchestrator.core.error_views import ErrorView
-from orchestrator.core.errors import OrchestratorError, Unavailable
+from orchestrator.core.errors import InvalidInput, OrchestratorError, Unavailable
 from orchestrator.core.inside_views import SHELL, CopiedView
 from orchestrator.core.model_views import (
     DefinitionRequest,
@@ -52,6 +52,7 @@ from orchestrator.core.views import (
     EventView,
     ExplainView,
     FailureView,
+    HotField,
     LaunchRequest,
     LogEntry,
     ModifyRequest,
@@ -178,7 +179,13 @@ class Client:
 
     async def reset(self, ref: str, fields: Sequence[str] | None = None) -> ServiceView:
         """End overrides of these fields; None: of all."""
-        body = ResetRequest(fields=None if fields is None else tuple(fields))
+        try:
+            body = ResetRequest.model_validate({"fields": fields})
+        except ValidationError:
+            hint = f"what can be overridden: {', '.join(get_args(HotField))}"
+            raise InvalidInput(
+                f"cannot reset {', '.join(fields or ())}: no such field is overridden", hint=hint
+            ) from None
         return await self._one("POST", _path("/v1/services", ref) + "/reset", ServiceView, body=body)
 
     async def remove_routing(self, routing_id: str, *, replaced: bool = False) -> ServiceView:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from orchestrator.core.views import Request
 
@@ -27,32 +27,27 @@ def _own_path(path: str) -> str:
     return path
 
 
-def _sendable(headers: Mapping[str, str]) -> Mapping[str, str]:
-    for name, value in headers.items():
-        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}", name):
-            raise ValueError(f"{name[:40]!r} is no header's name")
-        if not re.fullmatch(r"[\t\x20-\x7e]{0,8000}", value):
-            raise ValueError(f"the value of {name} is not printable ASCII")
-    return headers
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}$")]
+HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e]{0,8000}$")]
 
 
-def _base64(text: str) -> str:
-    b64decode(text, validate=True)
-    return text
+_BASE64 = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 
 
 class AskRequest(Request):
     """One request to a service's endpoint. `body` as text, or `body_base64`."""
+
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["body", "body_base64"]}})
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     path: Annotated[
         str, Field(pattern=r"^/[\x21\x22\x24-\x5b\x5d-\x7e]*$", max_length=8000), AfterValidator(_own_path)
     ] = "/"
     """Below the endpoint, with its query; as it is sent, so percent-encoded where need be."""
-    headers: Annotated[Mapping[str, str], Field(max_length=50), AfterValidator(_sendable)] = Field(default_factory=dict)
+    headers: Annotated[Mapping[HeaderName, HeaderValue], Field(max_length=50)] = Field(default_factory=dict)
     """Those of the connection, and Authorization, are left out: a token of its own is sent."""
     body: str | None = None
-    body_base64: Annotated[str, AfterValidator(_base64)] | None = None
+    body_base64: Annotated[str, Field(pattern=_BASE64)] | None = None
 
     @model_validator(mode="after")
     def _one_body(self) -> AskRequest:

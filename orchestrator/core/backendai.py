@@ -69,6 +69,11 @@ class MountOptions(Request):
     """`ro`, `rw` or `wd` (as `rw`)."""
 
 
+class ResourceOptions(Request):
+    shmem: Amount | None = None
+    """Shared memory."""
+
+
 class CreateConfig(_Aliased):
     model: str = Field(min_length=1, max_length=4096)
     """A model folder's name or path, else the name of a model."""
@@ -80,7 +85,7 @@ class CreateConfig(_Aliased):
     environ: Mapping[str, str] | None = None
     scaling_group: str | None = None
     resources: Mapping[str, Amount] | None = None
-    resource_opts: Mapping[str, Amount] | None = None
+    resource_opts: ResourceOptions | None = None
 
 
 class CreateRequest(_Aliased):
@@ -108,7 +113,7 @@ class CreateRequest(_Aliased):
         self._refuse()
         config = self.config
         resources = {**(config.resources or {})}
-        if (shm := _shm(config.resource_opts or {})) is not None:
+        if (shm := _shm(config.resource_opts)) is not None:
             resources["shm"] = shm
         return LaunchRequest(
             folder=folder,
@@ -154,7 +159,7 @@ class Modification(_Aliased):
     environ: Mapping[str, str] | None = None
     scaling_group: str | None = None
     resources: Mapping[str, Amount] | None = None
-    resource_opts: Mapping[str, Amount] | None = None
+    resource_opts: ResourceOptions | None = None
     edit: bool = False
     """What a folder declares is written into its definition (not Backend.AI's)."""
 
@@ -183,7 +188,7 @@ class Modification(_Aliased):
             slots = {slot: str(amount) for slot, amount in (self.resources or {}).items()}
             found |= {"cpu": slots.pop("cpu", None), "mem": slots.pop("mem", None), "resources": slots or None}
         if "resource_opts" in given:
-            found["shm"] = _shm(self.resource_opts or {})
+            found["shm"] = _shm(self.resource_opts)
         try:
             return ModifyRequest.model_validate(found)
         except ValidationError as error:
@@ -212,11 +217,8 @@ def _cluster_mode(text: str) -> Any:
     return found
 
 
-def _shm(options: Mapping[str, Amount]) -> str | None:
-    """Of `resource_opts`, which know nothing else. Raises `InvalidInput`."""
-    if others := sorted(options.keys() - {"shmem"}):
-        raise _refusal(f"config.resource_opts.{others[0]}", "only shmem is known")
-    return str(options["shmem"]) if "shmem" in options else None
+def _shm(options: ResourceOptions | None) -> str | None:
+    return None if options is None or options.shmem is None else str(options.shmem)
 
 
 class ScaleTo(Request):

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.core.errors import InvalidInput
+from orchestrator.core.views import CURSOR
 
-FORM = r"[A-Za-z0-9_.-]{1,128}@\d{1,18}\+\d{1,9}"
 MARGIN = 0.001
 """Seconds by which reading begins earlier, so that rounding loses no line."""
 
@@ -48,7 +48,7 @@ class Counting:
 
 def read_places(text: str) -> Mapping[str, LogPlace]:
     """By routing. Raises `InvalidInput`."""
-    if not re.fullmatch(rf"{FORM}(,{FORM})*", text, re.ASCII):
+    if not re.fullmatch(rf"{CURSOR}(,{CURSOR})*", text, re.ASCII):
         raise InvalidInput("cannot read the place in the log", hint="give the `cursor` of a line, as it was answered")
     found: dict[str, LogPlace] = {}
     for one in text.split(","):

@@ -244,6 +244,10 @@ class LogEntry(View):
     """Its place in the log: what a reader goes on after, or before."""
 
 
+CURSOR = r"[A-Za-z0-9_.-]{1,128}@[0-9]{1,18}\+[0-9]{1,9}"
+"""Of a line: its routing, when it was written (microseconds), and which of the lines of that moment it is."""
+
+
 class LogsAsked(Request):
     """Which lines of a log. Without `follow` in the order of their time."""
 
@@ -254,12 +258,12 @@ class LogsAsked(Request):
     since: float | None = Field(None, allow_inf_nan=False, ge=0, le=1e11)
     """Only lines from then on, in seconds since the epoch."""
     limit: int | None = Field(None, ge=1, le=10_000)
-    """At most so many lines in all: the first after `after`, else the last. Not with `follow`."""
-    after: str = Field("", max_length=16_000)
+    """At most so many lines in all: the first after `after`, else the last. With `follow` it is not looked at."""
+    after: str = Field("", max_length=16_000, pattern=rf"^({CURSOR}(,{CURSOR})*)?$")
     """Only what follows that line (its `cursor`; of several logs the last of each, joined by commas). A stream of
     server-sent events also takes `Last-Event-ID`."""
-    before: str = Field("", max_length=256)
-    """Only what comes before that line (its `cursor`): the page before. Not with `follow`."""
+    before: str = Field("", max_length=256, pattern=rf"^({CURSOR})?$")
+    """Only what comes before that line (its `cursor`): the page before. With `follow` it is not looked at."""
 
 
 class FailureView(View):
@@ -325,10 +329,14 @@ class ModifyRequest(Launcher):
     edit: bool = False
 
 
+HotField: TypeAlias = Literal["count", "public", "start_timeout", "unhealthy_timeout", "stop_grace", "retry"]
+"""What takes effect in place, and may so be set over what a file says."""
+
+
 class ResetRequest(Request):
     """Which fields are to be as their file says again; null or empty: all that were overridden."""
 
-    fields: tuple[str, ...] | None = None
+    fields: tuple[HotField, ...] | None = None
 
 
 class ScaleRequest(Request):

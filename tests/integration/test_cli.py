@@ -293,6 +293,9 @@ def test_a_plan_is_text_for_people_and_a_file_for_apply(cli: Cli, control: Small
     told = PLAN.model_copy(update={"services": ()})
     assert control.asked[1] == ("apply", ApplyRequest(plan=told)), "what it was made from, not what people read"
     assert cli("apply", "mine", "--plan", "kept.json")[0] == 2
+    assert cli("apply", "mine", "-f", "mine")[0] == 2
+    assert cli("apply", "-f", "mine", "--no-wait")[0] == 0
+    assert control.asked.pop() == ("apply", ApplyRequest(path=str(tmp_path / "mine")))
     (tmp_path / "kept.json").write_text("{")
     assert cli("apply", "--plan", "kept.json")[0] == 2
 

@@ -105,7 +105,7 @@ async def told(session: aiohttp.ClientSession, url: str, count: int, last: str) 
 async def test_errors_are_listed_until_they_are_cleared(daemons: Callable[..., Awaitable[Daemon]]) -> None:
     daemon = await daemons()
     daemon.drop("fails", echo("fails", start_command=["python", "-c", "print('boom'); raise SystemExit(3)"]))
-    (await until(lambda: daemon.client.errors("fails")))
+    await until(lambda: recorded(daemon))
     first = (await daemon.client.errors("fails"))[-1]
     assert (first.code, first.exit_code, first.log_tail, first.revision) == ("exited", 3, ("boom",), "1")
     assert first.hint
@@ -118,6 +118,10 @@ async def test_errors_are_listed_until_they_are_cleared(daemons: Callable[..., A
     daemon.edit("fails", "models: [")
     await until(lambda: daemon.client.errors("fails"))
     assert (await daemon.client.errors("fails"))[0].code == "definition_invalid"
+
+
+async def recorded(daemon: Daemon) -> bool:
+    return any(one.log_tail for one in await daemon.client.errors("fails"))
 
 
 async def stopped(daemon: Daemon) -> bool:
