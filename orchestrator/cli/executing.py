@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import shutil
 import signal
 import sys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.client.inside import RemoteExecution
 
 _PIECE = 64 * 1024
+AHEAD = 32 << 20
 CODES = {"command_not_found": NO_COMMAND, "permission": CANNOT_EXECUTE, "exec_format": CANNOT_EXECUTE}
 
 
@@ -106,9 +108,63 @@ async def _run(
 
 
 async def _show(execution: RemoteExecution) -> int:
-    async for stream, data in execution.output():
-        write(sys.stderr if stream == "err" else sys.stdout, data)
+    written = Written()
+    try:
+        async for stream, data in execution.output():
+            await written.put(sys.stderr if stream == "err" else sys.stdout, data)
+    finally:
+        await written.done()
     return await execution.wait()
+
+
+class Written:
+    """Writes in a thread of its own: whoever reads us may pause (a pager), while the daemon is answered that we are
+    still there. At most `AHEAD` bytes are kept for it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[tuple[TextIO, bytes] | None] = queue.SimpleQueue()
+        self._kept = 0
+        self._room, self._over = asyncio.Event(), asyncio.Event()
+        self._error: OSError | None = None
+        threading.Thread(target=self._work, name="exec output", daemon=True).start()
+
+    async def put(self, stream: TextIO, data: bytes) -> None:
+        """Raises OSError where nobody reads any more."""
+        while self._kept > AHEAD and not self._over.is_set():
+            self._room.clear()
+            await self._room.wait()
+        if self._error is not None:
+            raise self._error
+        self._kept += len(data)
+        self._queue.put((stream, data))
+
+    async def done(self) -> None:
+        """Once all is written. Raises as `put` does."""
+        self._queue.put(None)
+        await self._over.wait()
+        if self._error is not None:
+            raise self._error
+
+    def _work(self) -> None:
+        error: OSError | None = None
+        try:
+            while (item := self._queue.get()) is not None:
+                write(*item)
+                self._loop.call_soon_threadsafe(self._written, len(item[1]))
+        except OSError as found:
+            error = found
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            self._loop.call_soon_threadsafe(self._ended, error)
+
+    def _written(self, count: int) -> None:
+        self._kept -= count
+        self._room.set()
+
+    def _ended(self, error: OSError | None) -> None:
+        self._error = error
+        self._over.set()
+        self._room.set()
 
 
 def write(stream: TextIO, data: bytes) -> None:

@@ -12,7 +12,9 @@ import subprocess
 import sys
 import tarfile
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_control import ADMIN, Cli, SmallControl
@@ -137,6 +139,29 @@ def test_whoever_goes_away_ends_the_command(number: int, url: str, control: Smal
         assert process.stdout.readline() == b"cat\n"
         process.send_signal(number)
         assert process.wait(10) in (130, -signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while not control.closed.is_set():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_reader_that_leaves_ends_the_command_and_one_that_pauses_gets_all(url: str, control: SmallControl) -> None:
+    environ = os.environ | {"ORCHESTRATOR_URL": url, "ORCHESTRATOR_TOKEN": ADMIN}
+    command = [sys.executable, "-m", "orchestrator", "exec", "-i", "echo", "cat"]
+    sent = os.urandom(2 << 20)
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environ, **pipes) as process:
+        out, _ = process.communicate(sent, timeout=30)
+        assert (process.returncode, out) == (0, b"cat\n" + sent)
+    control.closed.clear()
+    with subprocess.Popen(command, env=environ, **pipes) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.close()
+        with suppress(BrokenPipeError):
+            for _ in range(20):
+                process.stdin.write(sent)
+        assert process.wait(20) == 1
     deadline = time.monotonic() + 5
     while not control.closed.is_set():
         assert time.monotonic() < deadline
