@@ -140,7 +140,7 @@ async def _live(client: Client, every: float) -> None:
     with Live(screen=True, auto_refresh=False) as live:
         while True:
             views = busiest(await client.top())
-            live.update(_table(views, live.console.height), refresh=True)
+            live.update(_table(views, live.console.width, live.console.height), refresh=True)
             await asyncio.sleep(every)
 
 
@@ -148,7 +148,22 @@ def busiest(views: Iterable[TopView]) -> list[TopView]:
     return sorted(views, key=lambda v: (-v.requests_per_second, -v.open - v.queued, v.service.lower()))
 
 
-def _table(views: Sequence[TopView], height: int) -> Table:
+GIVE_WAY = ("OUT/S", "P95", "OPEN", "MEMORY", "CPU", "QUEUE", "ERR/S", "P50")
+"""Columns that a narrow terminal does without, the first first."""
+
+
+def fitting(columns: Sequence[Column], views: Sequence[TopView], room: int) -> list[Column]:
+    """Those that fit whole into `room` characters."""
+    left = list(columns)
+    widths = {c.title: max(len(one_line(text)) for text in (c.title, *map(c.text, views))) + 2 for c in columns}
+    for title in GIVE_WAY:
+        if sum(widths[column.title] for column in left) - 2 <= room:
+            break
+        left = [column for column in left if column.title != title]
+    return left
+
+
+def _table(views: Sequence[TopView], width: int, height: int) -> Table:
     from datetime import datetime
 
     from rich.table import Table
@@ -156,7 +171,8 @@ def _table(views: Sequence[TopView], height: int) -> Table:
 
     shown = views[: max(1, height - 4)]
     requests, errors = sum(v.requests_per_second for v in views), sum(v.errors_per_second for v in views)
-    told = f"{len(views)} services · {rate(requests)} requests/s · {rate(errors)} errors/s"
+    count = "1 service" if len(views) == 1 else f"{len(views)} services"
+    told = f"{count} · {rate(requests)} requests/s · {rate(errors)} errors/s"
     waiting = f" · {sum(v.queued for v in views)} waiting · {sum(v.open for v in views)} open"
     more = f"{len(views) - len(shown)} more · " if len(shown) < len(views) else ""
     table = Table(
@@ -168,10 +184,11 @@ def _table(views: Sequence[TopView], height: int) -> Table:
         caption=f"{more}Ctrl-C ends",
         caption_justify="left",
     )
-    for column in TOP:
+    columns = fitting(TOP, shown, width)
+    for column in columns:
         table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True)
     for view in shown:
-        cells = [one_line(column.text(view)) for column in TOP]
+        cells = [one_line(column.text(view)) for column in columns]
         table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in cells))
     return table
 

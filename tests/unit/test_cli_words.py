@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from orchestrator.cli.common import pairs
 from orchestrator.cli.embedded import embed
+from orchestrator.cli.observing import GIVE_WAY, TOP, fitting, latency, rate, size, summed
+from orchestrator.cli.observing import told as entry_line
 from orchestrator.cli.output import age, aligned, clean, span, stacked, tamed
 from orchestrator.cli.plan import text
 from orchestrator.cli.progress import TRIES, Picture, PlainProgress, branches, headline
@@ -26,6 +28,7 @@ from orchestrator.client import Daemon, find_daemon
 from orchestrator.core.errors import Conflict, InvalidInput, NotAuthorised
 from orchestrator.core.plan_views import FieldView, PlanView, ServicePlan
 from orchestrator.core.state import RoutingStatus, ServiceStatus
+from orchestrator.core.traffic_views import AccessEntry, AccessSeconds, TopView, UsageView
 from orchestrator.core.views import CauseView, ExplainView, FetchView, RoutingView, ServiceView, instant
 from orchestrator.store.lock import StateLock
 
@@ -357,3 +360,53 @@ def test_a_held_state_directory_is_refused_with_the_holder(models: Path, tmp_pat
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="not a folder"):
         embed([tmp_path / "none"], state_dir=tmp_path / "state", runtime=None, config=None, environ={})
+
+
+# --- requests -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (size(None), "-"),
+        (size(0), "0B"),
+        (size(999), "999B"),
+        (size(1536), "1.5K"),
+        (size(20 << 20), "20M"),
+        (size(3 << 40), "3072G"),
+        (rate(0.04), "0.0"),
+        (rate(12345.6), "12,346"),
+        (latency(None), "-"),
+        (latency(0.0004), "0.4 ms"),
+        (latency(0.25), "250 ms"),
+        (latency(9.94), "9.9 s"),
+        (latency(85.4), "85 s"),
+    ],
+)
+def test_numbers_are_short(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+@pytest.mark.parametrize("room", [40, 60, 80, 100, 200])
+def test_a_narrow_terminal_shows_whole_columns(room: int) -> None:
+    busy = TopView(service="a-model", status="HEALTHY", desired=2, healthy=2, requests_per_second=20000, p99=1.5)
+    shown = [column.title for column in fitting(TOP, [busy], room)]
+    assert shown[:3] == ["SERVICE", "STATUS", "ROUTINGS"]
+    assert "REQ/S" in shown
+    assert set(GIVE_WAY) - set(shown) == set(GIVE_WAY[: len(TOP) - len(shown)])
+    assert (len(shown) == len(TOP)) == (room >= 100)
+
+
+def test_an_entry_is_one_line_that_steers_nothing() -> None:
+    times = AccessSeconds(total=2.5, hold=1.25, first_byte=0.3)
+    entry = AccessEntry(time=NOW, service="echo", method="GET", path="/\x1b[2J", token_name="a\nb", seconds=times)
+    line = entry_line(entry)
+    assert "gone  GET /\N{REPLACEMENT CHARACTER}[2J  2.5 s +1.2 s ~300 ms  0B>0B  a b  -" in line
+    assert "\n" not in line
+
+
+def test_usage_of_several_days_adds_up() -> None:
+    rows = [UsageView(day=f"2026-01-0{d}", service="echo", token_id="t1", requests=d, seconds=0.5) for d in (2, 1)]
+    rows += [UsageView(day="2026-01-01", service="echo", requests=5)]
+    found = {row.token_id: (row.day, row.requests, row.seconds) for row in summed(rows)}
+    assert found == {"t1": ("2026-01-01..2026-01-02", 3, 1.0), "": ("2026-01-01", 5, 0.0)}
