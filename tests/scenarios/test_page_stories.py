@@ -50,6 +50,17 @@ async def test_who_has_a_token_comes_in_and_who_may_only_read_changes_nothing(da
     await tab.sees("Your token is no longer valid here")
 
 
+async def test_a_token_in_the_address_signs_in_and_is_taken_out_of_it(daemon: Daemon, tabs: Tabs) -> None:
+    code, address, _ = await daemon.cli("open", "--token-in-url")
+    assert code == 0
+    assert address.strip().endswith(f"#token={daemon.admin_token}")
+    tab: Tab = await tabs(daemon, token="")
+    await tab.page.goto(address.strip())
+    await expect(tab.button("Sign out")).to_be_visible()
+    assert "token" not in tab.page.url
+    assert await stored(tab) == [daemon.admin_token, None], "kept for this tab only"
+
+
 async def stored(tab: Tab) -> list[str | None]:
     found: list[str | None] = await tab.page.evaluate(
         "key => [sessionStorage.getItem(key), localStorage.getItem(key)]", KEY
