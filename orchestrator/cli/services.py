@@ -122,6 +122,7 @@ def _print_detail(detail: ServiceDetail) -> None:
     import yaml
 
     told = {detail.rollout.said if detail.rollout else "", detail.rejected}
+    own = detail.overrides.items()
     print_facts(
         {
             "name": detail.name,
@@ -135,6 +136,7 @@ def _print_detail(detail: ServiceDetail) -> None:
             "revision": detail.revision,
             "endpoint": ", ".join(detail.endpoints) or detail.endpoint,
             "public": "yes: no token is needed" if detail.open_to_public else "no",
+            "set by hand": ", ".join(f"{n} {_word(o.value)} (file says {_word(o.in_file)})" for n, o in own),
             "source": f"{detail.source} {detail.folder}",
             "model": detail.model,
             "failed starts": f"{detail.attempts} in a row" if detail.attempts else "",
@@ -152,6 +154,10 @@ def _print_detail(detail: ServiceDetail) -> None:
     print()
     for event in detail.events:
         print(f"{when(event.time)}  {event.kind}  {one_line(event.cause)}")
+
+
+def _word(value: bool | float) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
 
 
 def explain(common: Common, service: ServiceName) -> None:

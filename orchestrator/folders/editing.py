@@ -27,7 +27,9 @@ from orchestrator.settings import Settings
 INDENTS = ((2, 4, 2), (2, 2, 0), (4, 4, 2), (4, 4, 0), (4, 6, 4))
 """Of maps, of lists, and of the dash in them: what people write."""
 NOT_BY_US = "edit it by hand"
-_PLAIN = re.compile(r"(?!(?i:true|false|yes|no|on|off|null|nan|inf|y|n)$)[A-Za-z/][A-Za-z0-9_./-]*(:[A-Za-z0-9_./-]+)*")
+_PLAIN = re.compile(
+    r"(?!(?i:true|false|yes|no|on|off|null|nan|inf|y|n)$)([A-Za-z/][A-Za-z0-9_./-]*(:[A-Za-z0-9_./-]+)*|[0-9]+[kmgt])"
+)
 
 
 def edited(text: str, model: str, values: Mapping[str, Any], gone: Sequence[str]) -> str:

@@ -93,6 +93,9 @@ async def test_what_a_folder_declares_is_overridden_or_edited(daemons: Callable[
         "stop_grace": OverrideView(value=4.0, in_file=5.0),
     }
     assert (await daemon.ask("kept", "/health"))[0] == 200, "public: no token"
+    _, out, _ = await daemon.cli("describe", "kept")
+    assert "count 2 (file says 1)" in out
+    assert "public true (file says false)" in out
     await daemon.restart()
     assert (await daemon.settled("kept", 2)).overrides == now.overrides
     await daemon.client.reset("kept", ["stop_grace", "count"])
@@ -112,8 +115,8 @@ async def test_what_a_folder_declares_is_overridden_or_edited(daemons: Callable[
     )
     edited = await daemon.settled("kept", 2)
     assert (edited.revision, edited.overrides) == ("2", {})
-    assert (await daemon.cli("modify", "kept", "--cpu", "0.5", "--edit"))[0] == 0
-    assert file.read_text().endswith("      stop_grace: 5\n      resources:\n        cpu: 0.5\n")
+    assert (await daemon.cli("modify", "kept", "--cpu", "0.5", "--mem", "1g", "--edit"))[0] == 0
+    assert file.read_text().endswith("      stop_grace: 5\n      resources:\n        cpu: 0.5\n        mem: 1g\n")
     shared = (
         FILE.replace("    deployment:\n", "    deployment: &all\n")
         + FILE.partition("models:\n")[2].replace("name: kept", "name: other").partition("    deployment:")[0]
