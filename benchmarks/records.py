@@ -48,26 +48,18 @@ def own_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-async def measured(proxy: Proxy, seconds: int, read: Gateway | None, folder: Path) -> tuple[Run, float, float]:
+async def measured(proxy: Proxy, seconds: int, recorder: Recorder | None) -> tuple[Run, float, float]:
     """The run, and of the recorder: CPU microseconds a request, and requests that it counted of those that were."""
-    folder.mkdir()
-    recorder = Recorder(folder, AccessLogSettings(), lambda token: f"name of {token}")
-    task = asyncio.create_task(read.gateway.records(recorder.take)) if read else None
-    await asyncio.sleep(1.0 if read else 0)
-    before, counted = own_cpu(), _requests(recorder)
+    before, known = own_cpu(), _requests(recorder)
     run = await asyncio.to_thread(wrk, proxy, seconds, "-t2", "-c32")
-    spent = own_cpu() - before
-    if task is None:
-        return run, 0.0, 0.0
-    await asyncio.sleep(1.0)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    recorder.close()
-    requests = run.rate * seconds
-    return run, spent / requests * 1e6, (_requests(recorder) - counted) / requests
+    await asyncio.sleep(0.5)
+    spent, requests = own_cpu() - before, run.rate * seconds
+    return run, spent / requests * 1e6, (_requests(recorder) - known) / requests
 
 
-def _requests(recorder: Recorder) -> int:
+def _requests(recorder: Recorder | None) -> int:
+    if recorder is None:
+        return 0
     recorder.stored(recorder.settle()[0])
     return sum(known.requests for known in recorder.totals().values())
 
@@ -86,15 +78,19 @@ async def main() -> None:
         config.write_text(ANSWER.format(port=port, text="x" * 500))
         stack.enter_context(running([str(binary("", home)), "-f", str(config)], home / "answers", port))
         gateways = {name: await started(home / str(i), port, cut=name == WITHOUT) for i, name in enumerate(runs)}
+        recorder = Recorder(home, AccessLogSettings(), lambda token: f"name of {token}")
+        task = asyncio.create_task(gateways[READ][0].gateway.records(recorder.take))
         try:
             for turn in range(given.rounds + 1):
-                for name, (ours, proxy) in gateways.items():
+                for name, (_, proxy) in gateways.items():
                     await asyncio.to_thread(calm, given.patience)
-                    read = ours if name == READ else None
-                    one = await measured(proxy, given.seconds if turn else 1, read, home / f"{name}-{turn}")
+                    one = await measured(proxy, given.seconds if turn else 1, recorder if name == READ else None)
                     if turn:  # the first round only warms up
                         runs[name].append(one)
         finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            recorder.close()
             for ours, _ in gateways.values():
                 await ours.stop()
     report("records", table(runs))

@@ -87,5 +87,5 @@ ROUTES = (
         media=(JSON, LINES),
     ),
     Route("GET", "/v1/log", "read", log_level, "The least level that the daemon logs", response=LogLevelView),
-    Route("PUT", "/v1/log", "admin", set_log_level, "Change it", LogLevelRequest, LogLevelView),
+    Route("PUT", "/v1/log", "admin", set_log_level, "Change how much the daemon logs", LogLevelRequest, LogLevelView),
 )

@@ -82,7 +82,7 @@ class Observing:
     async def metrics(self) -> bytes:
         parts = self._parts
         await parts.sampler.read()
-        own = parts.metrics.render(self._scraped())
+        own = await asyncio.to_thread(parts.metrics.render, self._scraped())  # 0.5 s with 1,000 services
         return b"".join([own, await self._of_gateway(), await self._of_routings()])
 
     def _scraped(self) -> Scraped:
@@ -152,7 +152,7 @@ class Observing:
                 return labels, data.decode("utf-8", "replace")
 
             found = await asyncio.gather(*map(scrape, self._facts.routings.values()))
-        return merged(found).encode()
+        return (await asyncio.to_thread(merged, found)).encode()
 
 
 async def _body(answer: aiohttp.ClientResponse) -> bytes:

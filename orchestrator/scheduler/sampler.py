@@ -31,6 +31,8 @@ FRESH = 1.0
 RATE_OVER = 5.0
 """Seconds that a rate is taken over at least, once there are readings that far apart."""
 KEPT = 30.0
+AT_ONCE = 50
+"""Services after which the loop gets its turn."""
 USAGE_LIMIT = 8.0
 ALL = ""
 """Name of the series of all services together."""
@@ -81,7 +83,7 @@ class Sampler:
             due += STEP
             try:
                 now = await self.read()
-                self._keep(before, now)
+                await self._keep(before, now)
                 before = now
             except Exception:  # charts are not worth a daemon
                 LOG.exception("sampling.broke")
@@ -128,7 +130,9 @@ class Sampler:
         by_service = self._facts.by_service()
         services = sorted(self._facts.services.values(), key=lambda s: s.name.lower())
         found = []
-        for service in services:
+        for number, service in enumerate(services):
+            if number % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
             routings = by_service.get(service.id, [])
             key, rates = service.name.lower(), _rates(before, now, service.name.lower())
             cpu, memory = _taken(before, now, routings)
@@ -160,7 +164,7 @@ class Sampler:
     def last(self) -> Reading | None:
         return self._readings[-1] if self._readings else None
 
-    def _keep(self, before: Reading, now: Reading) -> None:
+    async def _keep(self, before: Reading, now: Reading) -> None:
         """A point for every service that there is, and for all together."""
         at, by_service = self._clock.wall(), self._facts.by_service()
         names = {s.name.lower(): s for s in self._facts.services.values()}
@@ -168,7 +172,9 @@ class Sampler:
         sums: dict[str, float] = dict.fromkeys(("requests", "errors", "open", "queued", "desired", "healthy"), 0.0)
         merged: list[int] = []
         takes: list[tuple[float | None, int | None]] = []
-        for name, service in names.items():
+        for number, (name, service) in enumerate(names.items()):
+            if number % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
             routings, rates = by_service.get(service.id, []), _rates(before, now, name)
             took = _taken(before, now, routings)
             values: dict[str, float | None] = {

@@ -145,6 +145,8 @@ async def test_a_request_is_followed_from_the_gateway_to_its_routing_and_into_ev
         assert hold.end_time_unix_nano > hold.start_time_unix_nano
 
         await _metrics(daemon)
+        await until(lambda: _charted(daemon, "ECHO"), what="a point of the series of echo")
+        await until(lambda: _charted(daemon, None), what="a point of the series of all")
         await _level(daemon)
 
         # nowhere a secret
@@ -153,6 +155,12 @@ async def test_a_request_is_followed_from_the_gateway_to_its_routing_and_into_ev
         assert "chosen-1" in text
         for secret in ("hunter2", str(alice.token), daemon.admin_token):
             assert secret not in text
+
+
+async def _charted(daemon: Daemon, service: str | None) -> bool:
+    series = await daemon.client.series(service)
+    assert series.service == ("echo" if service else "")
+    return any(p.requests > 0 and p.p50 is not None and p.memory and p.desired == 1 for p in series.points)
 
 
 async def _metrics(daemon: Daemon) -> None:
