@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +14,18 @@ from uuid import uuid4
 import structlog
 
 from orchestrator.actions import ActionFailed
-from orchestrator.core.capacity import Ledger
+from orchestrator.core.capacity import OVER, Ledger
 from orchestrator.core.causes import hint_of
 from orchestrator.core.daemon_views import TryEvent, TryRequest
 from orchestrator.core.errors import InvalidInput, OrchestratorError, RuntimeFailure
 from orchestrator.core.fetching import Fetching
-from orchestrator.core.health import fold, gap
+from orchestrator.core.health import fold, gap, hopeless_from
 from orchestrator.core.loading import deployment_from_mapping
 from orchestrator.core.ports import Clock, LogLine, PullProgress, Runtime
 from orchestrator.core.problems import is_valid
 from orchestrator.core.spec import ServiceSpec
 from orchestrator.core.state import Observed, ProbeState, Reservation, World
-from orchestrator.core.symptoms import exit_meaning
+from orchestrator.core.symptoms import exit_meaning, log_symptom, probe_symptom
 from orchestrator.core.views import instant
 from orchestrator.executor import Launch, Launcher
 from orchestrator.folders import read_folder
@@ -168,9 +168,8 @@ class Tries:
         except OrchestratorError as error:
             await asyncio.sleep(LOG_GRACE)
             tail = error.tail if isinstance(error, ActionFailed) else await self._launcher.log_tail(unit, spec.routing)
-            hint = error.hint or hint_of(error.code)
             text = self._launcher.masked(spec.routing, error.message)
-            return text, {"code": error.code, "hint": hint, "log_tail": list(tail)}
+            return _explained(text, error, tail)
         finally:
             lines.cancel()
             await asyncio.gather(lines, return_exceptions=True)
@@ -194,10 +193,10 @@ class Tries:
             await asyncio.sleep(LOG_AGAIN)
 
     async def _probe(self, unit: str, spec: ServiceSpec, tell: Tell) -> None:
-        """Until the first pass. Raises `RuntimeFailure` when it ends before, or at start_timeout."""
+        """Until the first pass. Raises `RuntimeFailure` when it ends before, cannot come, or at start_timeout."""
         started, state = self._clock.now(), ProbeState()
         while True:
-            seen = await self._observed(unit)
+            seen = await self._observed(unit, spec)
             target = Target(unit, seen.host, seen.port, spec.routing.health, started)
             result = await self._prober.probe(target, owned=True)
             if result.message != state.last_message:
@@ -205,17 +204,20 @@ class Tries:
             state = fold(state, result, spec.routing.health, started)
             if state.passed_once:
                 return
+            since = hopeless_from(state, spec.routing.health, started)
+            if since is not None and self._clock.now() >= since:
+                raise RuntimeFailure(f"it cannot become HEALTHY: {state.last_message}", code="start_hopeless")
             if self._clock.now() - started > spec.start_timeout:
                 text = f"not HEALTHY within {spec.start_timeout:g} s: {state.last_message}"
                 raise RuntimeFailure(text, code="start_timeout")
             await asyncio.sleep(gap(state, spec.routing.health, started, self._clock.now()) or 0)
 
-    async def _observed(self, unit: str) -> Observed:
+    async def _observed(self, unit: str, spec: ServiceSpec) -> Observed:
         seen = next((o for o in await self._runtime.observe() if o.routing == unit), None)
         if seen is None:
             raise RuntimeFailure("its container is gone", code="removed")
         if seen.state == "exited":
-            code, hint = exit_meaning(seen.exit_code)
+            code, hint = exit_meaning(seen.exit_code, await self._launcher.log_tail(unit, spec.routing))
             if seen.oom:
                 code, hint = "oom_killed", "raise deployment.resources.mem"
             raise RuntimeFailure(
@@ -260,7 +262,8 @@ class Tries:
         world = self._world()
         found = Ledger(world.groups, world.routings.values()).reserve(spec.routing)
         if isinstance(found, str):
-            raise RuntimeFailure(found, code="no_capacity", hint="a try needs as much room as a routing")
+            code = "over_quota" if found.startswith(OVER) else "no_capacity"
+            raise RuntimeFailure(found, code=code, hint=f"a try needs as much room as a routing: {hint_of(code)}")
         return found
 
     async def _clean(self, unit: str) -> str:
@@ -273,6 +276,16 @@ class Tries:
         finally:
             self._mine.discard(unit)  # what is left is an orphan of the next look
         return ""
+
+
+def _explained(text: str, error: OrchestratorError, tail: Sequence[str]) -> tuple[str, dict[str, object]]:
+    """Why it failed, and with what: where its probes or its log tell of something that is known, that is said too."""
+    probed = error.code in ("start_timeout", "start_hopeless")
+    sight = (probe_symptom(error.message) if probed else None) or log_symptom(tail)
+    hint = error.hint or hint_of(error.code)
+    if sight is not None and (probed or error.code in ("exited", "action_failed")):
+        text, hint = f"{text}: {sight.message}", sight.hint
+    return text, {"code": error.code, "hint": hint, "log_tail": list(tail)}
 
 
 async def _to_its_end(work: Coroutine[None, None, str]) -> str:

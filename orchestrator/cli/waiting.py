@@ -48,17 +48,20 @@ def wait(
     timeout: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="How long at most; default: until it is so.")
     ] = None,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="End with 4 as soon as it does not get HEALTHY without a change.")
+    ] = False,
 ) -> None:
     """Wait until a service is HEALTHY, also one that is not there yet, or until it is gone.
 
-    While it waits it says why the service is not there yet. Exit codes: 0 it is so, 5 timeout. Ctrl-C ends the waiting
-    only.
+    While it waits it says why the service is not there yet. Exit codes: 0 it is so, 4 it does not get so without a
+    change (--fail-fast), 5 timeout. Ctrl-C ends the waiting only.
 
     Examples:
-      orchestrator wait my-model --timeout 600
+      orchestrator wait my-model --timeout 600 --fail-fast
       orchestrator wait my-model --for gone
     """
-    found = waited(common, service, goal, timeout)
+    found = waited(common, service, goal, timeout, give_up=fail_fast and goal is Goal.HEALTHY)
     if common.json:
         print_json(dump(found) if found else {"name": service, "status": "gone"})
     else:

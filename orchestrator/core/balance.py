@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.core import backoff
-from orchestrator.core.capacity import holds
+from orchestrator.core.capacity import holds, short_of
 from orchestrator.core.fleet import Fleet, Targets, is_healthy, targets
 from orchestrator.core.look import Look
 from orchestrator.core.operations import Fetch, StartRouting, Wait
@@ -172,5 +172,6 @@ def _make_room(look: Look, fleet: Fleet, wanted: Targets, crowded: str) -> None:
     if not told or not _is_fetched(look, fleet, wanted.side):
         return
     waits = "" if others >= 1 else "; requests wait at the gateway meanwhile"
-    short = crowded.removeprefix("no capacity: ")
-    look.drain(min(old, key=_expendable), f"gives its slots to the new revision: no room for both ({short}){waits}")
+    look.drain(
+        min(old, key=_expendable), f"gives its slots to the new revision: no room for both ({short_of(crowded)}){waits}"
+    )

@@ -67,6 +67,11 @@ WAY: Mapping[str, Known] = {
         "stop or shrink something, ask for less, or declare more under [resource_groups] in config.toml",
         True,
     ),
+    "over_quota": Known(
+        "it asks for more than its resource group has in all",
+        "ask for less under deployment.resources, or declare more under [resource_groups] in config.toml",
+        True,
+    ),
     "creating": Known("the image is fetched and the container made", EVENTS),
     "preparing": Known("pre-start actions run", EVENTS),
     "loading": Known("it started and has not passed a probe yet", "see its log: `orchestrator logs SERVICE -f`"),
@@ -77,6 +82,9 @@ WAY: Mapping[str, Known] = {
     "start_timeout": Known(
         "it was not HEALTHY within deployment.start_timeout",
         "raise deployment.start_timeout if loading only is slow; else see the log",
+    ),
+    "start_hopeless": Known(
+        "its grace is over, and what its probes see does not change with time", "mend what is told next", True
     ),
 }
 """Where on its way a routing stands."""
@@ -165,6 +173,7 @@ FAILED: Mapping[str, Known] = {
     "start_failed": Known("the engine could not start it", ENGINE_LOG),
     "runtime_failure": Known("the engine refused it", ENGINE_LOG),
     "conflict": Known("it runs already", EVENTS),
+    "not_running": Known("a command was to run in a routing that does not run", "see why it ended, here or in its log"),
     "engine_unavailable": Known(
         "the engine did not answer during the start",
         "start the container engine; `orchestrator doctor` shows what it lacks",
@@ -176,7 +185,9 @@ FAILED: Mapping[str, Known] = {
 """How a routing ends, or fails to begin."""
 
 CAUSES: Mapping[str, Known] = {**SERVICE, **WAY, **FAILED}
-HOPELESS = frozenset(code for code, known in CAUSES.items() if known.hopeless) | {"health_loopback"}
+UNMENDED = frozenset({"health_loopback", "health_redirect", "health_denied"})
+"""What probes betray that no time mends; a server that still loads may well answer 404, or listen on an inner port."""
+HOPELESS = frozenset(code for code, known in CAUSES.items() if known.hopeless) | UNMENDED
 """A service with one of these is not waited for."""
 
 

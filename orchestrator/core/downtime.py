@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from orchestrator.core.capacity import Ledger
+from orchestrator.core.capacity import Ledger, short_of
 from orchestrator.core.fitting import Host
 from orchestrator.core.pending import Pending
 from orchestrator.core.routes import RouteState
@@ -68,4 +68,4 @@ def _why_not_beside(before: World, service: Service, *, exclusive: bool) -> str:
     if service.spec.update.strategy == "recreate":
         return "strategy recreate: the old routings end first"
     found = Ledger(before.groups, before.routings.values()).reserve(service.spec.routing)
-    return "no room for both: " + found.removeprefix("no capacity: ") if isinstance(found, str) else ""
+    return "no room for both: " + short_of(found) if isinstance(found, str) else ""

@@ -6,11 +6,14 @@ has its row in `core.causes` or `core.symptoms`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core import backoff
-from orchestrator.core.causes import hint_of
+from orchestrator.core.capacity import FULL, OVER
+from orchestrator.core.causes import UNMENDED, hint_of
+from orchestrator.core.health import GRACE
 from orchestrator.core.rollout_words import rejected_hint, rejected_line, rollout_line
 from orchestrator.core.routes import Traffic
 from orchestrator.core.spec import ServiceSpec
@@ -21,8 +24,12 @@ from orchestrator.core.table import is_holding
 
 RECENT = 600.0
 """Seconds for which the end of a routing that had been HEALTHY is still a cause."""
+OWN = re.compile(r"(?<=port )\d+|(?<=:)\d+\b|\b\d+(?= (?:s|min|h|probes)\b)")
+"""What is of one routing alone in words that are told of several."""
 MOST = 20
 """Causes that are told."""
+WAITS = {OVER: "over_quota", FULL: "no_capacity", "no image": "no_image"}
+"""First words of what a routing waits for, to the code."""
 CLOCK_TOLERANCE = 60.0
 """Seconds by which the system's clock may be off before it is told."""
 
@@ -212,7 +219,7 @@ def _failed(failure: Failure, routing: Routing, facts: ExplainFacts) -> Iterator
     elif code == "oom_killed":
         hint = failure.hint or _more_memory(facts.service)
     yield Cause(code, failure.message, hint, routing.id, failure.log_tail)
-    if code in ("start_timeout", "unhealthy"):
+    if code in ("start_timeout", "start_hopeless", "unhealthy"):
         yield from _probe(routing)
     yield from _log(failure.log_tail, routing)
 
@@ -254,8 +261,7 @@ def _unready(routing: Routing, facts: ExplainFacts) -> Iterator[Cause]:
 
 def _waiting(routing: Routing) -> Cause:
     text = routing.cause or "it waits to be started"
-    codes = {"no capacity": "no_capacity", "no image": "no_image"}
-    code = next((code for words, code in codes.items() if text.startswith(words)), "waiting")
+    code = next((code for words, code in WAITS.items() if text.startswith(words)), "waiting")
     return Cause(code, text, hint_of(code), routing.id)
 
 
@@ -266,17 +272,21 @@ def _unhealthy(routing: Routing, facts: ExplainFacts) -> Iterator[Cause]:
         since = _seconds(facts.now - probe.unhealthy_since)
         text = f"UNHEALTHY since {since}, {probe.failures} probes in a row failed{said}"
         replaced = f"it is replaced once it was UNHEALTHY for {_seconds(spec.unhealthy_timeout)}"
-        hint = replaced if probe.passed_once else _limit(spec)
+        hint = replaced if probe.passed_once else _limit(spec, routing)
         yield Cause("unhealthy", text, hint, routing.id, tail)
     else:
         since = _seconds(facts.now - (routing.started_at or routing.created_at))
         text = f"started {since} ago and has not passed a probe yet{said}"
-        yield Cause("loading", text, _limit(spec), routing.id, tail)
+        yield Cause("loading", text, _limit(spec, routing), routing.id, tail)
     yield from _probe(routing)
     yield from _log(tail, routing)
 
 
-def _limit(spec: ServiceSpec) -> str:
+def _limit(spec: ServiceSpec, routing: Routing) -> str:
+    sight = probe_symptom(routing.probe.last_message)
+    if sight is not None and sight.code in UNMENDED:
+        grace = routing.health.initial_delay if routing.health is not None else GRACE
+        return f"time does not mend that: it fails soon after {_seconds(grace)} (health_check.initial_delay)"
     return f"it fails if it has not passed within {_seconds(spec.start_timeout)} (deployment.start_timeout)"
 
 
@@ -294,10 +304,10 @@ def _log(tail: Sequence[str], routing: Routing) -> Iterator[Cause]:
 
 
 def _merged(causes: Sequence[Cause]) -> list[Cause]:
-    """Causes that say the same of several routings become one, told of the first."""
+    """Causes that say the same of several routings, but for ports and ages, become one, told of the first."""
     groups: dict[tuple[str, str], list[Cause]] = {}
     for cause in causes:
-        groups.setdefault((cause.code, cause.message), []).append(cause)
+        groups.setdefault((cause.code, OWN.sub("", cause.message)), []).append(cause)
     return [_of_all(group) for group in groups.values()]
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from orchestrator.core.causes import UNMENDED
 from orchestrator.core.definition import HealthCheck
 from orchestrator.core.state import ProbeState
+from orchestrator.core.symptoms import probe_symptom
 
 FIRST_GAP = 0.1
 """Seconds between probes right after the start; grows with the routing's age up to `SLOWEST_FIRST_GAP`."""
 SLOWEST_FIRST_GAP = 2.0
+GRACE = 60.0
+"""Seconds after its start for which a routing without a health check, which is never UNHEALTHY, is given time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,15 @@ def fold(state: ProbeState, result: ProbeResult, check: HealthCheck | None, star
         return replace(seen, failures=failures)
     since = state.unhealthy_since if state.unhealthy_since is not None else result.at
     return replace(seen, failures=failures, healthy=False, healthy_since=None, unhealthy_since=since)
+
+
+def hopeless_from(state: ProbeState, check: HealthCheck | None, started_at: float) -> float | None:
+    """From when on a routing that never passed is not worth waiting for: its grace is over, and what the probes see is
+    nothing that loading ends. None: it is, or its grace is not over."""
+    sight = probe_symptom(state.last_message) if not state.passed_once else None
+    if sight is None or sight.code not in UNMENDED:
+        return None
+    return state.unhealthy_since if check is not None else started_at + GRACE
 
 
 def gap(state: ProbeState, check: HealthCheck | None, started_at: float, now: float) -> float | None:

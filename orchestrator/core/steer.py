@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from orchestrator.core.capacity import OVER
 from orchestrator.core.fleet import Fleet, canaries, other
 from orchestrator.core.look import Look
 from orchestrator.core.operations import Accept, Advance, RollBack, Switch
@@ -17,7 +18,7 @@ from orchestrator.core.state import Failure, Phase, Rollout, Service
 from orchestrator.core.updating import deadline
 from orchestrator.core.verdict import Served, fault, served
 
-BLAMELESS = frozenset({"removed", "stopped", "interrupted", "engine_lost", "engine_unavailable"})
+BLAMELESS = frozenset({"removed", "stopped", "interrupted", "engine_lost", "engine_unavailable", "image_unreachable"})
 """Ends of a routing that say nothing about its revision."""
 JUDGE_EVERY = 1.0
 """Seconds between looks at the counters of a canary."""
@@ -91,7 +92,7 @@ def _failed(look: Look, fleet: Fleet, rollout: Rollout) -> str:
     for routing in fleet.current:
         if routing.probe.passed_once and routing.probe.unhealthy_since is not None:
             return f"a new routing became UNHEALTHY: {routing.probe.last_message}"
-    return _overdue(look, fleet, rollout)
+    return fleet.waiting if fleet.waiting.startswith(OVER) else _overdue(look, fleet, rollout)
 
 
 def _failures(look: Look, fleet: Fleet, rollout: Rollout) -> Iterable[Failure]:

@@ -123,6 +123,12 @@ LOG_SYMPTOMS = (
         "compare start_command with what this version of the server takes (its --help)",
     ),
     _symptom(
+        "log_killed",
+        r"^(?:.{0,200}\s)?Killed$|\bSIGKILL\b|\bsignal 9\b|exit ?code:? -9\b|Killed process \d",
+        "a process of the server was killed, as a rule because it took more memory than there is",
+        "raise deployment.resources.mem, or use a smaller model or fewer workers (the host's `dmesg` says more)",
+    ),
+    _symptom(
         "log_permission",
         r"Permission denied|PermissionError",
         "something may not be read or written",

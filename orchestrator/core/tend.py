@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrator.core import backoff
+from orchestrator.core.health import hopeless_from
 from orchestrator.core.look import DRAIN_LOOK, Look
 from orchestrator.core.operations import Fail, Forget, Stop
 from orchestrator.core.state import Failure, Routing, Service
@@ -85,17 +86,27 @@ def _exit(routing: Routing, now: float) -> Failure:
 
 
 def _overdue(look: Look, service: Service, routing: Routing) -> Failure | None:
-    """Never HEALTHY within start_timeout, or UNHEALTHY for longer than unhealthy_timeout."""
+    """Never HEALTHY, or UNHEALTHY for longer than unhealthy_timeout."""
     spec, probe, probed = service.spec, routing.probe, look.world.since + FIRST_PROBES
     if not probe.passed_once:
-        end = max((routing.unit_created_at or routing.created_at) + spec.start_timeout, probed)
-        if look.now >= end:
-            text = f"not HEALTHY within {spec.start_timeout:g} s: {probe.last_message or 'no probe has ended'}"
-            return Failure("start_timeout", text, look.now)
-        look.wake(end)
-    elif probe.unhealthy_since is not None:
+        return _late(look, service, routing, probed)
+    if probe.unhealthy_since is not None:
         end = max(probe.unhealthy_since + spec.unhealthy_timeout, probed)
         if look.now >= end:
             return Failure("unhealthy", f"UNHEALTHY for {spec.unhealthy_timeout:g} s: {probe.last_message}", look.now)
         look.wake(end)
+    return None
+
+
+def _late(look: Look, service: Service, routing: Routing, probed: float) -> Failure | None:
+    """Not HEALTHY within start_timeout, or sure never to be. `probed`: when its probes are known."""
+    probe, limit = routing.probe, service.spec.start_timeout
+    end = max((routing.unit_created_at or routing.created_at) + limit, probed)
+    if look.now >= end:
+        text = f"not HEALTHY within {limit:g} s: {probe.last_message or 'no probe has ended'}"
+        return Failure("start_timeout", text, look.now)
+    since = hopeless_from(probe, routing.health, routing.started_at or look.now)
+    if since is not None and look.now >= max(since, probed):
+        return Failure("start_hopeless", f"it cannot become HEALTHY: {probe.last_message}", look.now)
+    look.wake(end if since is None else min(end, max(since, probed)))
     return None

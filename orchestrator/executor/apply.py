@@ -82,7 +82,7 @@ class Executor:
     async def _failure(self, routing: Routing, spec: ServiceSpec, error: OrchestratorError) -> Failure:
         if isinstance(error, ActionFailed):
             return error.failure(self._clock.now())
-        unavailable = isinstance(error, Unavailable)
+        unavailable = isinstance(error, Unavailable) and error.code != "image_unreachable"
         return Failure(
             code="engine_unavailable" if unavailable else error.code,
             message=self._launcher.masked(spec.routing, error.message),

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.docker
 LOOPBACK = ["python", "-m", "http.server", "--bind", "127.0.0.1", "{port}"]
 SHARED = "dd if=/dev/zero of=/dev/shm/x bs=1M count=8"
 """More than it was given."""
+HUNGRY = "python -c 'x = []\nwhile True: x.append(bytearray(1 << 20))'"
 DENIED = b'{"errors": [{"code": "DENIED", "message": "requested access to the resource is denied"}]}'
 
 
@@ -45,6 +46,26 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "other-port": ({"start_command": ["python", "server.py", "--port", "8001"]}, "health_other_port", "{port}"),
     "silent": (python("import time; time.sleep(600)"), "health_not_listening", "start_timeout"),
     "device": ({"deployment": {"resources": {"cuda.device": 1}}}, "no_device", "NVIDIA"),
+    "two-devices": ({"deployment": {"resources": {"cuda.device": 2}}}, "over_quota", "[resource_groups]"),
+    "full": ({"start_command": ["sh", "-c", "cat server.py > /dev/full; exit 1"]}, "log_no_space", "df -h"),
+    "unreadable": (
+        {"start_command": ["cat", "/etc/shadow"], "deployment": {"user": "1000"}},
+        "log_permission",
+        "deployment.user",
+    ),
+    "offline": (
+        python("import urllib.request; urllib.request.urlopen('http://model.invalid/x')"),
+        "log_no_network",
+        "DNS and proxy",
+    ),
+    "killed-child": (
+        {
+            "start_command": ["sh", "-c", HUNGRY + "; sleep 600"],
+            "deployment": {"resources": {"mem": "32m"}},
+        },
+        "log_killed",
+        "deployment.resources.mem",
+    ),
     "user": ({"deployment": {"user": "nobody-here"}}, "no_user", "number"),
     "closed": ({"deployment": {"extra_mounts": [{"source": "/etc", "target": "/x"}]}}, "definition_invalid", "allowed"),
 }
@@ -76,7 +97,7 @@ async def test_each_cause_is_told_with_what_mends_it(
     assert "127.0.0.1:8000 only" in str(seen["loopback"])
 
 
-async def test_an_image_that_the_registry_refuses(
+async def test_images_that_the_registry_refuses_or_that_nobody_has(
     docker_daemons: Callable[..., Awaitable[DockerDaemon]],
 ) -> None:
     daemon = await docker_daemons(docker__pull="missing")
@@ -86,6 +107,10 @@ async def test_an_image_that_the_registry_refuses(
         cause = await until(lambda: told(daemon, "denied", "image_denied"))
     assert cause is not None
     assert "docker login" in cause.hint
+    daemon.drop("away", echo("away", deployment={"image": "127.0.0.1:9/away:1"}))
+    away = await until(lambda: told(daemon, "away", "image_unreachable"))
+    assert away is not None
+    assert "reaches its registry" in away.hint
 
 
 async def deny(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
+import socket
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from harness import Daemon, echo, until
@@ -40,6 +43,8 @@ with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as server:
 SLEEP = "import time; time.sleep(600)"
 QUICK = {"initial_delay": 0, "max_wait_time": 0.5, "interval": 0.2, "max_retries": 2}
 SOON = {"start_timeout": 5}
+MOST_MEMORY = str(int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 0.6))
+"""Of this machine: it has it once, not twice."""
 
 
 def python(code: str) -> dict[str, Any]:
@@ -61,7 +66,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         "health_other_port",
         "let it listen on {port} or set service.port",
     ),
-    "loopback": (python(LOOPBACK6), "health_loopback", "bind 0.0.0.0"),
+    "loopback": (python(LOOPBACK6) | {"check": QUICK}, "health_loopback", "bind 0.0.0.0"),
     "silent": (python(SLEEP), "health_not_listening", "raise deployment.start_timeout if that only is slow"),
     "slow": (python(SLEEP) | {"deployment": SOON}, "start_timeout", "raise deployment.start_timeout"),
     "wrong-path": ({"check": QUICK | {"path": "/status/404"}}, "health_not_found", "health_check.path"),
@@ -71,6 +76,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         "health_check.expected_status_code",
     ),
     "redirect": ({"check": QUICK | {"path": "/status/301"}}, "health_redirect", "the path that it leads to"),
+    "hopeless": ({"check": QUICK | {"path": "/status/302"}}, "start_hopeless", "told next"),
     "login": ({"check": QUICK | {"path": "/status/401"}}, "health_denied", "a path that needs none"),
     "stuck": ({"check": QUICK | {"path": "/slow?seconds=30"}}, "health_timeout", "max_wait_time"),
     "hangs-up": (python(HANGS_UP) | {"check": QUICK}, "health_closed", "another protocol than HTTP"),
@@ -99,7 +105,12 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         "start it once only",
     ),
     "no-secret": ({"deployment": {"secrets": {"API_KEY": "absent"}}}, "secret_missing", "0600"),
-    "no-room": ({"deployment": {"resources": {"mem": "900t"}}}, "no_capacity", "ask for less"),
+    "too-big": ({"deployment": {"resources": {"mem": "900t"}}}, "over_quota", "ask for less"),
+    "no-room": (
+        {"deployment": {"resources": {"mem": MOST_MEMORY}, "desired_routing_count": 2}},
+        "no_capacity",
+        "stop or shrink something",
+    ),
     "bad-action": (action("exit 3"), "action_failed", "check: false"),
     "slow-action": (action("sleep 60", timeout=1), "action_timeout", "timeout"),
     "killed": (python("import os; os.kill(os.getpid(), 9)"), "exited", "SIGKILL"),
@@ -161,8 +172,32 @@ async def test_each_cause_is_told_with_what_mends_it(daemon: Daemon) -> None:
     assert not failures, "\n\n".join(failures)
     codes = {cause.code for cause in (*seen, crash) if not isinstance(cause, str)}
     assert len(codes) >= CAUSES_WANTED
-    assert codes & HOPELESS >= {"secret_missing", "exec_format", "no_capacity", "health_loopback", "crash_loop"}
+    assert codes & HOPELESS >= {"secret_missing", "exec_format", "no_capacity", "over_quota", "health_loopback"}
+    assert codes & HOPELESS >= {"start_hopeless", "crash_loop"}
     (daemon.artifacts / "causes.txt").write_text(await everything(daemon, cases))
+
+
+async def test_what_is_around_a_service_is_told_too(tmp_path: Path, artifacts: Path) -> None:
+    """Its gateway has no port, its folder is gone; who asks not to wait in vain is told at once."""
+    daemon = Daemon(tmp_path, artifacts)
+    host, _, port = daemon.gateway_url.removeprefix("http://").partition(":")
+    with socket.create_server((host, int(port))):
+        async with daemon:
+            daemon.drop("echo", echo())
+            daemon.drop("hopeless", echo("hopeless", check=QUICK | {"path": "/status/401"}))
+            for words in (("wait", "hopeless", "--fail-fast"), ("validate", "--try", str(daemon.models / "hopeless"))):
+                code, out, err = await daemon.cli(*words)
+                assert code not in (0, 5), out + err
+                assert "a path that needs none" in out + err
+            seen = await cause_of(daemon, "echo", "gateway_down", "doctor")
+            assert not isinstance(seen, str), seen
+            assert f"process {os.getpid()}" in seen.message, "who keeps its port"
+            code, out, _ = await daemon.cli("explain", "echo")
+            assert code == 0
+            assert "gateway_down" in out
+            daemon.remove("echo")
+            gone = await cause_of(daemon, "echo", "folder_vanished", "bring it back")
+            assert not isinstance(gone, str), gone
 
 
 async def cause_of(daemon: Daemon, name: str, code: str, words: str) -> CauseView | str:

@@ -114,7 +114,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
     ),
     "no-secret": ({"deployment": {"secrets": {"API_KEY": "absent"}}}, "secret_missing", "'absent'", "0600"),
     "odd-secret": ({"deployment": {"secrets": {"API_KEY": "nul"}}}, "secret_missing", "NUL character", "0600"),
-    "too-big": ({"deployment": {"resources": {"mem": "900t"}}}, "no_capacity", "no capacity: needs", "ask for less"),
+    "too-big": ({"deployment": {"resources": {"mem": "900t"}}}, "over_quota", "over quota: needs", "ask for less"),
 }
 """Service to what of `echo(…)` is different, the code that explains it, words of its message and of its hint."""
 
@@ -131,7 +131,7 @@ async def test_each_failure_says_what_it_is_and_what_to_do(daemon: Daemon) -> No
         (cause, *_) = [c for c in told.causes if c.code == code]
         assert words in cause.message, (name, cause)
         assert hint in cause.hint, (name, cause)
-        wanted = {ServiceStatus.PROVISIONING} if code == "no_capacity" else {ServiceStatus.UNHEALTHY}
+        wanted = {ServiceStatus.PROVISIONING} if code == "over_quota" else {ServiceStatus.UNHEALTHY}
         assert told.status in wanted | {ServiceStatus.PROVISIONING}, told
     code, out, err = await daemon.cli("explain", "gives-up")
     assert code == 0, err

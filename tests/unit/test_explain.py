@@ -116,6 +116,40 @@ CHAINS: dict[str, tuple[tuple[Cause, ...], list[str], str]] = {
     ),
     "no image": (told(service(), routing(reservation=None, cause="no image")), ["no_image"], "no image"),
     "creating": (told(service(), routing(unit_created_at=None, started_at=None)), ["creating"], "since 50 s"),
+    "over quota": (
+        told(service(), routing(reservation=None, cause="over quota: needs 2 cuda.device, 1 in all")),
+        ["over_quota"],
+        "ask for less under deployment.resources",
+    ),
+    "room that comes": (
+        told(service(), routing(reservation=None, cause="no room yet: needs 1 cpu, 0 free; what ends makes some")),
+        ["waiting"],
+        "it goes on by itself",
+    ),
+    "sure not to start": (
+        told(
+            service(),
+            replace(failed("start_hopeless"), probe=ProbeState(last_message="GET / on port 8000 answered 401")),
+        ),
+        ["start_hopeless", "health_denied"],
+        "a path that needs none",
+    ),
+    "sure not to start, within its grace": (
+        told(service(), routing(probe=ProbeState(last_message="GET / on port 8000 answered 401"))),
+        ["loading", "health_denied"],
+        "it fails soon after 60 s",
+    ),
+    "alike but for their ports": (
+        told(
+            service(),
+            *(
+                replace(failed("start_timeout", f"not HEALTHY within 5 s: GET / on port {port} failed"), id=f"r{port}")
+                for port in (8001, 8002, 8003)
+            ),
+        ),
+        ["start_timeout"],
+        "(and 2 more alike)",
+    ),
     "waits": (told(service(), routing(reservation=None)), ["waiting"], "waits to be started"),
     "preparing": (told(service(), routing(started_at=None)), ["preparing"], "since 45 s"),
     "loading": (told(service(), routing()), ["loading"], "started 40 s ago"),
@@ -423,6 +457,10 @@ LOGS = {
     "ModuleNotFoundError: No module named 'vllm.entry'": "log_module_missing",
     "/usr/bin/python3.11: No module named vllm": "log_module_missing",
     "KeyError: 'HF_TOKEN'": "log_environ_missing",
+    "sh: line 1:    12 Killed": "log_killed",
+    "[ERROR] Worker (pid:7) was sent SIGKILL! Perhaps out of memory?": "log_killed",
+    "torch.multiprocessing.spawn.ProcessExitedException: process 0 terminated with signal 9": "log_killed",
+    "Killed 3 idle connections": None,
     "OSError: [Errno 98] Address already in use": "log_address_in_use",
     "GatedRepoError: 403 Client Error.": "log_model_download",
     "urllib.error.HTTPError: HTTP Error 401: Unauthorized": "log_model_download",
@@ -530,7 +568,7 @@ def test_exit_codes_of_local_processes_are_signals() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["KeyError: '", "No module named ", "FileNotFoundError", "huggingface.co ", "A", "'", " "]
+    "piece", ["KeyError: '", "Killed ", "No module named ", "FileNotFoundError", "huggingface.co ", "A", "'", " "]
 )
 def test_hostile_logs_are_read_in_time(piece: str) -> None:
     lines = [(piece * 16384)[:16384]] * 50

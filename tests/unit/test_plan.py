@@ -10,9 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import Simulator, routing, seen, service, spec, world
 
+from orchestrator.core.definition import HealthCheck
 from orchestrator.core.operations import Drain, StartRouting
 from orchestrator.core.plan import plan
-from orchestrator.core.state import Attempts, Failure, Group, Observed, Rollout, RoutingStatus, Service, World
+from orchestrator.core.state import (
+    Attempts,
+    Failure,
+    Group,
+    Observed,
+    ProbeState,
+    Rollout,
+    Routing,
+    RoutingStatus,
+    Service,
+    World,
+)
 from orchestrator.core.status import is_live, routing_status
 
 NOW = 1000.0
@@ -35,6 +47,15 @@ def text(of: World) -> str:
 
 def failed(of: Service, ident: str, at: float) -> object:
     return routing(of, ident, "gone", failure=Failure("exited", "it ended", at))
+
+
+LOGIN = "GET / on port 8000 answered 401, expected 200"
+
+
+def hopeless(message: str, unhealthy_since: float | None) -> Routing:
+    """It never passed; `unhealthy_since` None: within the grace of its health check."""
+    probe = ProbeState(failures=99, unhealthy_since=unhealthy_since, last_message=message)
+    return routing(ECHO, "a", "loading", NOW - 90, probe=probe, health=HealthCheck())
 
 
 LOOKS = {
@@ -88,6 +109,16 @@ LOOKS = {
         world(ECHO, routings=(routing(ECHO, "a", "loading", NOW - 1800),)),
         "fail a (not HEALTHY within 1800 s: no probe has ended)",
     ),
+    "sure never to be HEALTHY: not all of start_timeout is waited for": (
+        world(ECHO, routings=(hopeless(LOGIN, NOW - 1),)),
+        "fail a (it cannot become HEALTHY: GET / on port 8000 answered 401, expected 200)",
+    ),
+    "the same within its grace": (world(ECHO, routings=(hopeless(LOGIN, None),)), ""),
+    "the same once more after the daemon was away": (
+        replace(world(ECHO, routings=(hopeless(LOGIN, NOW - 9999),)), since=NOW - 1),
+        "",
+    ),
+    "a server that loads may answer 404": (world(ECHO, routings=(hopeless("GET / answered 404", NOW - 1),)), ""),
     "a change of revision begins a rollout": (
         world(BEGINS, routings=(routing(ECHO, "a"),)),
         "advance echo to replacing (revision 2 takes over (rolling))\nstart echo NEW (revision 2 takes over)",
@@ -130,6 +161,20 @@ LOOKS = {
             groups=ONE_GPU,
         ),
         "",
+    ),
+    "more than there is in all": (
+        world(service("echo", resources={"cuda.device": 2}), groups=ONE_GPU),
+        "wait echo TWO (over quota: needs 2 cuda.device, 1 in all (resource group 'default'))".replace(
+            "TWO", service("echo", resources={"cuda.device": 2}).revision
+        ),
+    ),
+    "no room while another ends": (
+        world(
+            replace(GPU, spec=GPU.spec.model_copy(update={"desired": 1})),
+            routings=(routing(GPU, "a", stopping_since=NOW - 1, sessions=2),),
+            groups=ONE_GPU,
+        ),
+        "wait echo REV (no room yet: needs 1 cuda.device, 0 free; what ends makes some)".replace("REV", GPU.revision),
     ),
     "drained and without requests: stopped with what is left of its grace": (
         world(service(desired=0), routings=(routing(ECHO, "a", stopping_since=NOW - 10, sessions=0, stop_cause="x"),)),

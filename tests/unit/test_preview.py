@@ -165,7 +165,7 @@ def test_a_new_service_one_that_ends_and_one_that_stays() -> None:
 
 
 HOSTS: dict[str, tuple[dict[str, Any], Host, str]] = {
-    "no room": ({"resources": {"cuda.device": 2.0}}, Host(), "no capacity: needs 2 cuda.device"),
+    "no room": ({"resources": {"cuda.device": 2.0}}, Host(), "over quota: needs 2 cuda.device, 1 in all"),
     "an image that is never fetched": (
         {},
         Host(images={"i:2": False}, pull="never"),

@@ -249,7 +249,7 @@ def test_stories(request: pytest.FixtureRequest) -> None:
 
 
 def test_no_deadline_passes_while_there_is_no_daemon() -> None:
-    told = STORIES["more than there is: nothing is given up for it"]()
+    told = STORIES["no room for a canary beside the only one"]()
     told.tell("wait echo")
     told.now += 1000.0
     told.world = replace(told.world, since=told.now)
