@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 TRIES = 3
 """Failed starts in sight after which a service is not waited for, whatever the cause."""
 
+BLUNT = frozenset({"start_hopeless", "crash_loop"})
+"""What says that something is wrong, not what."""
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -49,8 +52,9 @@ class Picture:
     def _hopeless(self, service: ServiceView) -> tuple[bool, CauseView | None]:
         told = self.causes.get(service.name)
         causes = told.causes if told else ()
-        if bad := next((cause for cause in causes if cause.code in HOPELESS), None):
-            return service.status is not ServiceStatus.HEALTHY, bad
+        if bad := [cause for cause in causes if cause.code in HOPELESS]:
+            told_why = next((cause for cause in bad if cause.code not in BLUNT), None)
+            return service.status is not ServiceStatus.HEALTHY, told_why or _sharpest(causes)
         first = _sharpest(causes)
         if service.status in (ServiceStatus.INVALID, ServiceStatus.STOPPED, ServiceStatus.DESTROYING):
             return True, first

@@ -265,6 +265,20 @@ def test_who_is_left_out_is_told_what_the_log_says_where_it_says_something() -> 
     assert cause.code == "log_module_missing"
 
 
+@pytest.mark.parametrize(
+    ("codes", "said"),
+    [
+        (("start_hopeless", "health_loopback", "back_off"), "health_loopback"),
+        (("exited", "log_environ_missing", "crash_loop"), "log_environ_missing"),
+        (("exited", "crash_loop"), "exited"),
+    ],
+)
+def test_who_is_not_waited_for_is_told_what_is_wrong_not_that_it_is(codes: tuple[str, ...], said: str) -> None:
+    (cause,) = Picture((service("a", "UNHEALTHY"),), (), told("a", "UNHEALTHY", *codes)).left_out().values()
+    assert cause is not None
+    assert cause.code == said
+
+
 def test_progress_names_services_routings_and_causes(capsys: pytest.CaptureFixture[str]) -> None:
     views = (service("a", "PROVISIONING"), service("b", "HEALTHY"))
     picture = Picture(views, (routing("a", "PROVISIONING"),), told("a", "PROVISIONING", "loading"))
