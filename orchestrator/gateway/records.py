@@ -40,10 +40,11 @@ _CLIENTS = "show stat -1 1 -1"
 
 @dataclass(slots=True)
 class _Connection:
-    """To one worker. `worker` 0: it has not said yet which one it is. `backlog`: all that the ring had when we came;
-    None: it was given."""
+    """To one worker, made at wall time `since` (ms). `worker` 0: it has not said yet which one it is. `backlog`: all
+    that the ring had when we came; None: it was given."""
 
     socket: socket.socket
+    since: int
     worker: int = 0
     rest: bytes = b""
     backlog: list[bytes] | None = field(default_factory=list)
@@ -132,6 +133,8 @@ class RecordReader:
         with self._lock:
             asked, self._asked = self._asked, []
         for prefix, worker in asked:
+            if any(connection.worker == worker for connection in self._connections):
+                continue  # it has said meanwhile which one it is
             self._open(self._path.with_name("master.sock"), prefix.encode() + FOLLOW, worker)
 
     def _open(self, path: Path, question: bytes, worker: int) -> None:
@@ -145,7 +148,7 @@ class RecordReader:
             made.close()
             return
         with self._lock:
-            self._connections.append(_Connection(made, worker))
+            self._connections.append(_Connection(made, int(time.time() * 1000), worker))
 
     def _read(self, connection: _Connection, take: TakeRecords) -> tuple[bool, bool]:
         """Whether it goes on, and whether nothing has come."""
@@ -158,7 +161,7 @@ class RecordReader:
         if connection.backlog is not None and connection.worker:
             connection.backlog += records
             known = sum(map(len, connection.backlog))
-            if not data or not alive or known > self._limit:
+            if not data or not alive or known > self._limit or _at(records) > connection.since:
                 records, connection.backlog = connection.backlog, None
                 take(str(connection.worker), records, True)
         elif records:
@@ -175,6 +178,12 @@ class RecordReader:
             return False
         connection.worker, self._stale = worker, False
         return True
+
+
+def _at(records: list[bytes]) -> int:
+    """When the last of them ended: one that ended after we came is behind all that the ring had."""
+    fields = records[-1].split(b"\t", 2) if records else []
+    return int(fields[1]) if len(fields) > 2 and fields[1].isdigit() else 0
 
 
 def _give(worker: str, records: list[bytes], take: TakeRecords) -> None:

@@ -17,8 +17,8 @@ from orchestrator.records.tally import Fresh
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """`settled`: what is being stored as number `generation`; `fresh`: what came since. `marks`: worker to the last
-    line that was taken of it."""
+    """`settled`: what is being stored as number `generation`; `fresh`: what came since, and is stored as the next one
+    with what comes until then. `marks`: worker to the last line that was taken of it."""
 
     generation: int = 0
     settled: Fresh = field(default_factory=dict)
@@ -27,6 +27,8 @@ class Pending:
 
     def after(self, stored: int) -> Fresh:
         """What is not stored, where the store has everything up to number `stored`."""
+        if stored > self.generation:
+            return {}
         kept = dict(self.settled) if self.generation > stored else {}
         for key, row in self.fresh.items():
             known = kept.get(key)

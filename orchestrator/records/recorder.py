@@ -51,7 +51,7 @@ class Recorder:
     def begin(self, generation: int, marks: Mapping[str, str]) -> None:
         """Before any record is taken. What the store says: the last generation that it has, and the marks of then."""
         left = read(self._pending_file)
-        known = left.marks if left is not None else marks
+        known = left.marks if left is not None and left.generation >= generation else marks
         self._marks = {worker: mark.encode("utf-8", "surrogateescape") for worker, mark in known.items()}
         self._tally.generation = generation
         self._tally.fresh = left.after(generation) if left is not None else {}

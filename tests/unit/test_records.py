@@ -112,6 +112,17 @@ def written(made: Recorder) -> list[str]:
 LINES = [record(i) for i in range(6)]
 
 
+def test_what_was_stored_after_the_file_was_written_is_not_counted_again(tmp_path: Path) -> None:
+    first = recorder(tmp_path)
+    first.take("7", LINES[:3], True)
+    generation, fresh, marks = first.settle()  # stored, and killed before another record came
+    second = Recorder(tmp_path, AccessLogSettings(), {}.get)
+    second.begin(generation, marks)
+    second.take("7", LINES, True)
+    assert requests(fresh) == 3
+    assert requests(second.settle()[1]) == 3
+
+
 @pytest.mark.parametrize("stored", [True, False], ids=["the store had it", "the store had it not"])
 def test_a_killed_daemon_leaves_nothing_out_and_nothing_twice(tmp_path: Path, stored: bool) -> None:
     first = recorder(tmp_path)
