@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from orchestrator.auth import open_certificate
 from orchestrator.core.daemon_views import CheckView
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.settings import ApiSettings, GatewaySettings, Settings, address
+from orchestrator.settings import GatewaySettings, Listening, Settings, address
 
 _PATIENCE = 3.0
 """Seconds that one dependency gets to answer."""
@@ -150,12 +150,12 @@ def _gateway(settings: GatewaySettings) -> str:
         connection.close()
 
 
-def _with_tls(settings: Settings) -> list[tuple[str, ApiSettings | GatewaySettings]]:
-    parts: list[tuple[str, ApiSettings | GatewaySettings]] = [("api", settings.api), ("gateway", settings.gateway)]
+def _with_tls(settings: Settings) -> list[tuple[str, Listening]]:
+    parts: list[tuple[str, Listening]] = [("api", settings.api), ("gateway", settings.gateway)]
     return [(name, one) for name, one in parts if one.tls_certificate]
 
 
-def _certificate(part: str, settings: ApiSettings | GatewaySettings) -> CheckView:
+def _certificate(part: str, settings: Listening) -> CheckView:
     """As the files are now: what a daemon uses that found them bad is in its log."""
     found = open_certificate(settings.tls_certificate, settings.tls_key)
     assert found is not None

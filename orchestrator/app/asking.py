@@ -19,7 +19,6 @@ from orchestrator.app.changes import ServiceChanges
 from orchestrator.core.ask_views import AskRequest
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.state import Token
-from orchestrator.settings import address
 
 VALID = 60.0
 """Seconds: a request begins within them, and may go on for longer."""
@@ -34,7 +33,7 @@ class Asking(ServiceChanges):
     @asynccontextmanager
     async def ask_endpoint(self, ref: str, request: AskRequest) -> AsyncIterator[Asked]:
         service = self._find(ref)
-        url = URL(f"{self._gateway()}/inference/{service.name}{request.path}", encoded=True)
+        url = URL(f"{self._parts.settings.gateway.local_url}/inference/{service.name}{request.path}", encoded=True)
         headers = {**request.sent, "Authorization": f"Bearer {self._pass(service.name)}"}
         headers.setdefault("Accept", "*/*")
         timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=SILENT)
@@ -57,13 +56,6 @@ class Asking(ServiceChanges):
             hint = "`orchestrator status` shows how the gateway is"
             why = str(error) or "no answer in time"
             raise Unavailable(f"cannot ask {service.name}: {why}", hint=hint) from None
-
-    def _gateway(self) -> str:
-        """Where it listens, from here."""
-        settings = self._parts.settings.gateway
-        host, port = address(settings.listen)
-        host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
-        return f"{'https' if settings.tls_certificate else 'http'}://{host}:{port}"
 
     def _pass(self, service: str) -> str:
         """The text of a token that nobody gets to see."""

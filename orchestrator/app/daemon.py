@@ -149,7 +149,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
             info=info,
             runtime_reason=reason,
             gateway=gateway,
-            gateway_url=_gateway_url(settings),
+            gateway_url=settings.gateway.public_url or settings.gateway.local_url,
             keys=keys,
             clock=clock,
             journal=journal,
@@ -187,17 +187,6 @@ async def _info(runtime: Runtime) -> RuntimeInfo:
     except OrchestratorError as error:
         LOG.error("engine.down", cause=error.message, hint=error.hint)
         return RuntimeInfo(runtime.name, "", await host_capacity())
-
-
-def _gateway_url(settings: Settings) -> str:
-    scheme = "https" if settings.gateway.tls_certificate else "http"
-    return settings.gateway.public_url.rstrip("/") or f"{scheme}://{_reachable(settings.gateway.listen)}"
-
-
-def _reachable(listen: str) -> str:
-    """An address that a client on this host can use."""
-    host, _, port = listen.rpartition(":")
-    return f"{'127.0.0.1' if host in ('', '0.0.0.0', '[::]', '*') else host}:{port}"
 
 
 async def _run(parts: Parts, notifier: Notifier, stop: asyncio.Event) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from orchestrator.core.definition import Deployment
 from orchestrator.core.loading import deployment_from_mapping
@@ -20,26 +20,54 @@ from orchestrator.core.units import Wrong, parse_amount, parse_count, parse_cpu,
 RuntimeName = Literal["docker", "process", "memory", "auto"]
 
 
+def _size(value: object) -> object:
+    """Bytes, or a size with a unit; what is neither is left to the field's own check."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_size(value)
+    except Wrong as wrong:
+        raise ValueError(str(wrong)) from None
+
+
+Size = Annotated[int, BeforeValidator(_size)]
+"""Bytes."""
+
+
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _check_pair(certificate: str, key: str) -> None:
-    if key and not certificate:
-        raise ValueError("tls_key is given and tls_certificate is not: give both, or the certificate alone")
+class Listening(Section):
+    """What listens, with TLS or without."""
 
-
-class ApiSettings(Section):
-    listen: str = Field("127.0.0.1:8090", description="Address of the control API.")
+    listen: str
     tls_certificate: str = Field("", description="PEM file with its certificate and chain; default: plain http.")
     tls_key: str = Field("", description="PEM file with the key; default: it lies in the certificate's file.")
-    cors_origins: tuple[str, ...] = Field((), description="Other sites whose pages may ask it; `*`: all.")
 
     @field_validator("listen")
     @classmethod
     def _check_listen(cls, value: str) -> str:
         address(value)
         return value
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if self.tls_key and not self.tls_certificate:
+            raise ValueError("tls_key is given and tls_certificate is not: give both, or the certificate alone")
+        return self
+
+    @property
+    def local_url(self) -> str:
+        """How a client on this host reaches it."""
+        host, _, port = self.listen.rpartition(":")
+        here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+        return f"{'https' if self.tls_certificate else 'http'}://{here}:{port}"
+
+
+class ApiSettings(Listening):
+    listen: str = Field("127.0.0.1:8090", description="Address of the control API.")
+    cors_origins: tuple[str, ...] = Field((), description="Other sites whose pages may ask it; `*`: all.")
 
     @field_validator("cors_origins")
     @classmethod
@@ -49,16 +77,9 @@ class ApiSettings(Section):
                 raise ValueError(f"`{origin}` is not an origin such as https://dashboard.example.org")
         return tuple(origin.lower() for origin in value)
 
-    @model_validator(mode="after")
-    def _check_tls(self) -> ApiSettings:
-        _check_pair(self.tls_certificate, self.tls_key)
-        return self
 
-
-class GatewaySettings(Section):
+class GatewaySettings(Listening):
     listen: str = Field("127.0.0.1:8080", description="Address that clients of the services connect to.")
-    tls_certificate: str = Field("", description="PEM file with its certificate and chain; default: plain http.")
-    tls_key: str = Field("", description="PEM file with the key; default: it lies in the certificate's file.")
     public_url: str = Field("", description="How users reach the gateway; default: made from `listen`.")
     haproxy: str = Field("", description="Path of a HAProxy binary (>= 2.8); default: the wheel's, else the system's.")
     managed: bool = Field(True, description="false: HAProxy runs as a unit of its own (packaging/systemd).")
@@ -70,36 +91,17 @@ class GatewaySettings(Section):
     )
     hold_requests: int = Field(1000, ge=0, le=100_000, description="Requests of one service that wait at a time.")
     retry_body: int = Field(65536, ge=0, le=1 << 20, description="Bytes; larger requests are not retried.")
-    records_buffer: int = Field(
+    records_buffer: Size = Field(
         32 << 20,
         ge=1 << 16,
         le=1 << 30,
         description="Bytes that records of requests may take while the daemon is away.",
     )
 
-    @field_validator("records_buffer", mode="before")
-    @classmethod
-    def _read_buffer(cls, value: object) -> object:
-        return _size(value)
-
-    @field_validator("listen")
-    @classmethod
-    def _check_listen(cls, value: str) -> str:
-        address(value)
-        return value
-
     @field_validator("public_url")
     @classmethod
     def _check_url(cls, value: str) -> str:
-        if value and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
-            raise ValueError(f"`{value}` is not an address such as https://models.example.org")
-        urlsplit(value)  # raises where brackets hold no IPv6 address
-        return value.rstrip("/")
-
-    @model_validator(mode="after")
-    def _check_tls(self) -> GatewaySettings:
-        _check_pair(self.tls_certificate, self.tls_key)
-        return self
+        return _web_address(value, "https://models.example.org")
 
 
 class StoreSettings(Section):
@@ -147,14 +149,9 @@ class GroupSettings(Section):
 
 class AccessLogSettings(Section):
     enabled: bool = Field(True, description="false: requests are counted, and no file is written of them.")
-    size: int = Field(64 << 20, ge=1 << 16, description="Bytes of entries that are kept of one service.")
-    total: int = Field(4 << 30, ge=1 << 16, description="Bytes of entries that are kept of all services.")
+    size: Size = Field(64 << 20, ge=1 << 16, description="Bytes of entries that are kept of one service.")
+    total: Size = Field(4 << 30, ge=1 << 16, description="Bytes of entries that are kept of all services.")
     age: float = Field(14 * 86400, gt=0, le=1e9, description="Seconds for which entries are kept.")
-
-    @field_validator("size", "total", mode="before")
-    @classmethod
-    def _read_size(cls, value: object) -> object:
-        return _size(value)
 
 
 class MetricsSettings(Section):
@@ -171,9 +168,7 @@ class TracingSettings(Section):
     @field_validator("endpoint")
     @classmethod
     def _check_endpoint(cls, value: str) -> str:
-        if value and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
-            raise ValueError(f"`{value}` is not an address such as http://127.0.0.1:4318")
-        return value.rstrip("/")
+        return _web_address(value, "http://127.0.0.1:4318")
 
 
 class LogSettings(Section):
@@ -214,15 +209,14 @@ class Settings(Section):
         default_factory=dict, description="For deployment keys that a definition leaves out."
     )
     log: LogSettings = LogSettings()
+    access_log: AccessLogSettings = AccessLogSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
     _origins: Origins = PrivateAttr(Origins())
 
     @property
     def origins(self) -> Origins:
         return self._origins
-
-    access_log: AccessLogSettings = AccessLogSettings()
-    metrics: MetricsSettings = MetricsSettings()
-    tracing: TracingSettings = TracingSettings()
 
     @field_validator("models_dirs", "data_dirs")
     @classmethod
@@ -279,14 +273,11 @@ def own_hosts(gateway: GatewaySettings) -> frozenset[str]:
     return frozenset(name.lower() for name in names if name)
 
 
-def _size(value: object) -> object:
-    """Bytes, or a size with a unit; what is neither is left to the field's own check."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return parse_size(value)
-    except Wrong as wrong:
-        raise ValueError(str(wrong)) from None
+def _web_address(value: str, example: str) -> str:
+    if value and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+        raise ValueError(f"`{value}` is not an address such as {example}")
+    urlsplit(value)  # raises where brackets hold no IPv6 address
+    return value.rstrip("/")
 
 
 def _amount(slot: str, amount: object) -> float:

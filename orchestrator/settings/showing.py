@@ -34,6 +34,14 @@ def shown(settings: Settings) -> list[Shown]:
     return [Shown(key, value, _at(plain, key), _place(key, places)) for key, value in _leaves(safe, Settings, "")]
 
 
+_SECTIONS = frozenset(
+    name
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.get_default(call_default_factory=True), BaseModel | Mapping)
+)
+"""Headers in the file say nothing of each key below them."""
+
+
 def _leaves(values: Mapping[str, Any], model: type[BaseModel] | None, above: str) -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
         key = f"{above}{name}"
@@ -66,7 +74,3 @@ def _place(key: str, places: Mapping[str, str]) -> str:
             return places[above]
         above = above.rpartition(".")[0]
     return next((place for name, place in places.items() if name.startswith(f"{key}.")), DEFAULT)
-
-
-_SECTIONS = frozenset({"api", "gateway", "store", "docker", "log", "folders", "resource_groups", "defaults"})
-"""Headers in the file say nothing of each key below them."""

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from orchestrator.core.errors import InvalidInput
-from orchestrator.settings import Settings, address, load
+from orchestrator.settings import GatewaySettings, Settings, address, load, shown
 
 ROOT = Path(__file__).parents[2]
 
@@ -205,3 +205,29 @@ def test_not_utf8(elsewhere: Path) -> None:
 )
 def test_addresses(text: str, expected: tuple[str, int]) -> None:
     assert address(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("listen", "tls", "url"),
+    [
+        ("127.0.0.1:8080", "", "http://127.0.0.1:8080"),
+        ("0.0.0.0:8080", "/a.pem", "https://127.0.0.1:8080"),
+        ("[::]:8080", "", "http://[::1]:8080"),
+        ("[fd00::1]:8080", "", "http://[fd00::1]:8080"),
+        ("models.lan:80", "", "http://models.lan:80"),
+    ],
+)
+def test_what_listens_is_reached_from_this_host(listen: str, tls: str, url: str) -> None:
+    assert GatewaySettings(listen=listen, tls_certificate=tls).local_url == url
+
+
+def test_each_key_is_shown_with_where_it_was_set(elsewhere: Path) -> None:
+    text = '[metrics]\nroutings = true\n[api]\n[folders.a]\ndefinition = "b.yml"\n[defaults.environ]\nX = "1"\n'
+    file = write(elsewhere, text)
+    told = {one.key: one.set for one in shown(load(file, {"ORCHESTRATOR_LOG__LEVEL": "debug"}))}
+    assert told["metrics.routings"] == f"{file}:2"
+    assert told["folders.a.definition"] == f"{file}:5"
+    assert told["defaults.environ"] == f"{file}:6"
+    assert told["log.level"] == "ORCHESTRATOR_LOG__LEVEL"
+    for key in ("metrics.gateway", "api.listen", "tracing.sample", "state_dir"):
+        assert told[key] == "default", key
