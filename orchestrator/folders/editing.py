@@ -75,7 +75,9 @@ def _unlike(yaml: YAML, text: str) -> int:
 
 def _deployment(document: Any, model: str) -> Any:
     """The model's map of deployment keys, made where there is none."""
-    one = next(m for m in document["models"] if str(m["name"]).strip() == model.strip())
+    one = next((m for m in document["models"] if str(m["name"]).strip() == model.strip()), None)
+    if one is None:
+        raise ValueError(f"its text has no model named {model}")
     if not one.get("deployment"):
         one["deployment"] = {}
     return one["deployment"]
