@@ -176,8 +176,7 @@ def requested(model: type[Body], /, **values: object) -> Body:
 def pairs(options: Sequence[str], option: str) -> dict[str, str]:
     """KEY=VALUE options as a map. Raises `InvalidInput`."""
     split = [text.partition("=") for text in options]
-    if wrong := next((key for key, sign, _ in split if not key or not sign), None):
-        raise InvalidInput(f"cannot read {option} {wrong}: it is not KEY=VALUE")
-    if "" in (key for key, _, _ in split):
-        raise InvalidInput(f"cannot read {option}: it is not KEY=VALUE")
+    for key, sign, _ in split:
+        if not key or not sign:
+            raise InvalidInput(f"cannot read {f'{option} {key}'.strip()}: it is not KEY=VALUE")
     return {key: value for key, _, value in split}

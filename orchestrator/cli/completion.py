@@ -94,7 +94,7 @@ def _known(ctx: typer.Context, incomplete: str, *asked: Callable[[Client], Await
             return {name for ask in asked for name in await ask(client)}
 
     try:
-        found = asyncio.run(all_known(connect(_common(ctx))))
+        found = asyncio.run(all_known(connect(common_of(ctx))))
     except Exception:  # a shell shows whatever is said here in the middle of the line that is typed
         return []
     return sorted(name for name in found if name.lower().startswith(incomplete.lower()))
@@ -120,7 +120,7 @@ async def _keys(client: Client) -> Iterable[str]:
     return [one.kid for one in await client.keys()]
 
 
-def _common(ctx: Any) -> Common:
+def common_of(ctx: Any) -> Common:
     """The common options as far as they were typed; no command has run, so none has kept them."""
     given: dict[str, Any] = {}
     while ctx is not None:
@@ -132,4 +132,5 @@ def _common(ctx: Any) -> Common:
         url=given.get("url"),
         token=given.get("token"),
         context=given.get("context"),
+        ca=given.get("ca"),
     )

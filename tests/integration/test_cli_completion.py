@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ import typer.main
 from small_control import ADMIN, Cli, SmallControl
 
 from orchestrator.cli import build_app, main
-from orchestrator.cli.completion import service_names
+from orchestrator.cli.common import Common
+from orchestrator.cli.completion import common_of, service_names
 from orchestrator.cli.help import CODES
 from orchestrator.cli.man import escaped, page
 
@@ -53,6 +55,13 @@ def test_a_daemon_that_does_not_answer_costs_half_a_second(silent: str) -> None:
     began = time.monotonic()
     assert service_names(context, "") == []
     assert time.monotonic() - began < 2
+
+
+def test_common_options_count_while_a_shell_completes() -> None:
+    given = {"config": "c.toml", "url": "http://a", "token": "t", "context": "lab", "ca": "lab.crt"}
+    above = SimpleNamespace(params=given, parent=None)
+    below = SimpleNamespace(params={"name": "x"}, parent=above)
+    assert common_of(below) == Common(**given | {"config": Path("c.toml")})  # type: ignore[arg-type]
 
 
 @pytest.fixture
