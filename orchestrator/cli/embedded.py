@@ -35,6 +35,10 @@ class Embedded:
     def log(self) -> Path:
         return self.settings.state_dir / "daemon.log"
 
+    @property
+    def admin_token(self) -> Path:
+        return self.settings.state_dir / "admin.token"
+
 
 def embed(
     folders: Sequence[Path],

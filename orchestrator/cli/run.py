@@ -158,7 +158,8 @@ async def _work(embedded: Embedded, *, timeout: float, once: bool) -> int:
         await _print_endpoints(client, picture, in_time=in_time)
         if once:
             return OK if in_time and picture.healthy() else ERROR if in_time else TIMEOUT
-        print(f"\nIn another terminal: {_way_here(embedded.config)}; orchestrator status")
+        print(f"\nThe page: {daemon.url}/ (sign in with the text of {embedded.admin_token})")
+        print(f"In another terminal: {_way_here(embedded.config)}; orchestrator status")
         print("Ctrl-C ends everything.", flush=True)
         await asyncio.Event().wait()
     return OK

@@ -100,6 +100,7 @@ def test_a_signal_ends_everything(number: signal.Signals, run: Run, state: Path)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (130, "")
     assert "ended: routings (1 of echo)" in out
+    assert f"sign in with the text of {state}/admin.token" in out
     assert (state / "ended").exists()
 
 
