@@ -73,7 +73,6 @@ async def test_each_request_is_counted_once_and_written_down(daemon: Daemon) -> 
     assert len(written) - load.answered < 100, "twice only what a killed daemon had just written: a batch each"
     assert len({one.request_id for one in written}) == load.answered
     assert {(one.token_name, one.status, one.path) for one in written} == {("alice", 200, "/inference/echo/")}
-    assert [one.time for one in written[-50:]] == sorted(one.time for one in written[-50:])
 
 
 async def test_a_request_is_followed_from_the_gateway_to_its_routing_and_into_every_record(
