@@ -91,7 +91,8 @@ def test_once_prints_how_to_call_what_is_healthy_and_why_the_rest_is_not(run: Ru
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_everything(number: signal.Signals, run: Run, state: Path) -> None:
     process = run()
-    until(process, "Ctrl-C ends everything")
+    shown = until(process, "Ctrl-C ends everything")
+    assert f"(sign in with the text of {state}/admin.token)" in "\n".join(shown)
     refused = run()
     assert refused.wait(20) == 1
     assert refused.stderr is not None
@@ -100,7 +101,6 @@ def test_a_signal_ends_everything(number: signal.Signals, run: Run, state: Path)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (130, "")
     assert "ended: routings (1 of echo)" in out
-    assert f"sign in with the text of {state}/admin.token" in out
     assert (state / "ended").exists()
 
 
