@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from aiohttp import web
+from pydantic import Field
 
 from orchestrator.api.control import Control
-from orchestrator.api.routes import CALLER, LatestOfService, Route, answer, answer_many, parameters
+from orchestrator.api.routes import CALLER, OfService, Route, answer, answer_many, parameters
 from orchestrator.core.access_views import AuditView, ConfigView, WhoamiView
 from orchestrator.core.views import instant
+
+_LAST = 2**63 - 1
+"""The store can count no further."""
+
+
+class AuditQuery(OfService):
+    after: int = Field(0, ge=0, le=_LAST)
+    """Only entries whose `seq` is above it."""
+    limit: int = Field(100, ge=0, le=10_000)
+    """Only the latest of them."""
 
 
 async def whoami(request: web.Request, _: Control) -> web.Response:
@@ -17,7 +28,7 @@ async def whoami(request: web.Request, _: Control) -> web.Response:
 
 
 async def audit(request: web.Request, control: Control) -> web.Response:
-    asked = parameters(request, LatestOfService)
+    asked = parameters(request, AuditQuery)
     return answer_many(await control.audit(after=asked.after, service=asked.service, limit=asked.limit))
 
 
@@ -29,6 +40,6 @@ _WHO, _AUDIT, _CONFIG = "Whose token this is", "List changes that were asked for
 
 ROUTES = (
     Route("GET", "/v1/whoami", "read", whoami, _WHO, response=WhoamiView),
-    Route("GET", "/v1/audit", "admin", audit, _AUDIT, response=AuditView, many=True, query=LatestOfService),
+    Route("GET", "/v1/audit", "admin", audit, _AUDIT, response=AuditView, many=True, query=AuditQuery),
     Route("GET", "/v1/config", "admin", config, _CONFIG, response=ConfigView),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 
@@ -22,7 +23,12 @@ async def ask(request: web.Request, control: Control) -> web.StreamResponse:
     wanted = await body(request, AskRequest)
     async with control.ask_endpoint(request.match_info["ref"], wanted) as asked:
         headers = {STATUS: str(asked.status), HEADERS: _told(dict(asked.headers))}
-        return await octets(request, asked.body, headers=headers)
+        return await octets(request, _bytes(asked.body), headers=headers | {"X-Content-Type-Options": "nosniff"})
+
+
+async def _bytes(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for some in body:
+        yield some
 
 
 def _told(headers: dict[str, str]) -> str:

@@ -8,9 +8,9 @@ from aiohttp import web
 
 from orchestrator.api.control import Control
 from orchestrator.api.routes import EVENTS, Route, answer, body, parameters
-from orchestrator.api.streams import last_event_id, server_sent
+from orchestrator.api.streams import server_sent
 from orchestrator.core.backendai import CreateRequest, Runtimes, RuntimeVariant
-from orchestrator.core.backendai_tasks import Progress, StartedTask, TaskEvent, TaskQuery
+from orchestrator.core.backendai_tasks import Kind, Progress, StartedTask, TaskEvent, TaskQuery
 from orchestrator.core.daemon_views import TryRequest
 
 
@@ -26,20 +26,27 @@ async def events(request: web.Request, control: Control) -> web.StreamResponse:
     """To the end of the task. `Last-Event-ID` goes on after that event."""
     task_id = parameters(request, TaskQuery).task_id
     await control.try_view(task_id)
-    found = _events(task_id, control, int(last_event_id(request, r"\d{1,9}") or 0))
-    return await server_sent(request, found, ident=lambda event: str(event.seq), kind=lambda event: event.kind)
+    last = request.headers.get("Last-Event-ID", "")
+    after = int(last) if last.isdecimal() and len(last) < 10 else 0
+    told: list[tuple[Kind, int]] = []
+    found = _events(task_id, control, told, after)
+    return await server_sent(request, found, ident=lambda _: str(told[-1][1]), kind=lambda _: told[-1][0])
 
 
-async def _events(task_id: str, control: Control, after: int) -> AsyncGenerator[TaskEvent, None]:
-    """Read from the beginning, so that progress is right; `after` leaves some out."""
-    progress, steps, last = Progress(task_id), control.try_events(task_id, after=0), after
+async def _events(
+    task_id: str, control: Control, told: list[tuple[Kind, int]], after: int
+) -> AsyncGenerator[TaskEvent, None]:
+    """`told` gets type and number of each. Read from the beginning, so that progress is right; `after` leaves some
+    out."""
+    progress, steps = Progress(task_id), control.try_events(task_id, after=0)
     try:
         async for step in steps:
-            event = progress.event(step)
+            kind, event = progress.event(step)
             if step.seq > after:
-                last = step.seq
+                told.append((kind, step.seq))
                 yield event
-        yield TaskEvent(seq=last, task_id=task_id)
+        told.append(("server_close", told[-1][1] if told else after))
+        yield TaskEvent(task_id=task_id)
     finally:
         await steps.aclose()  # type: ignore[attr-defined]
 

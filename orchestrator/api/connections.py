@@ -176,13 +176,13 @@ class Connections:
         return connection in self._strangers
 
     @contextlib.contextmanager
-    def serving(self, request: web.Request) -> Iterator[None]:
+    def serving(self, request: web.Request) -> Iterator[Connection | None]:
         """While a request is answered."""
         connection = self._of.get(request.protocol)
         if connection is not None:
             connection.begins(request)
         try:
-            yield
+            yield connection
         finally:
             if connection is not None:
                 connection.ends()

@@ -204,6 +204,9 @@ class Control(Protocol):
 
     async def validate(self, request: ValidateRequest) -> ValidateView: ...
 
+    async def schema(self) -> Mapping[str, object]:
+        """The JSON Schema of definitions."""
+
     def try_run(self, request: TryRequest) -> AsyncIterator[TryEvent]:
         """A try that ends with whoever follows it."""
 

@@ -109,7 +109,7 @@ async def files(request: web.Request, control: Control) -> web.StreamResponse:
     blocks = control.archive(request.match_info["id"], asked.path)
     try:
         first = await anext(aiter(blocks), b"")
-        response = web.StreamResponse(headers={"Content-Type": TAR})
+        response = web.StreamResponse(headers={"Content-Type": TAR, "Cache-Control": "no-store"})
         await response.prepare(request)
         try:
             await response.write(first)

@@ -13,12 +13,14 @@ from aiohttp.typedefs import Handler, Middleware
 
 from orchestrator.api import auditing
 from orchestrator.api.connections import CONNECTIONS
-from orchestrator.api.door import HINT, Door
+from orchestrator.api.door import HINT, Door, admin_token
 from orchestrator.api.errors import problem, problem_answer
 from orchestrator.api.headers import request_id
 from orchestrator.api.routes import CALLER, REQUEST_ID, Route
 from orchestrator.core.access import RANK, Access
 from orchestrator.core.errors import NotAuthorised, OrchestratorError, Throttled
+
+__all__ = ["AGAIN", "access", "admin_token", "audit", "errors", "known_host", "request_log"]
 
 log = structlog.get_logger()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from aiohttp import ClientPayloadError, web
@@ -26,7 +26,6 @@ from orchestrator.core.model_views import (
     ValidateRequest,
     ValidateView,
 )
-from orchestrator.core.schema import definition_schema
 from orchestrator.core.views import Request
 
 CHUNK = 256 << 10
@@ -105,6 +104,7 @@ def _attached(name: str) -> dict[str, str]:
     return {
         "Content-Type": OCTETS,
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
+        "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox",
         "Cache-Control": "private, no-cache",
     }
@@ -186,8 +186,9 @@ async def validate(request: web.Request, control: Control) -> web.Response:
     return answer(await control.validate(await body(request, ValidateRequest)))
 
 
-async def schema(_: web.Request, __: Control) -> web.Response:
-    return web.Response(body=to_json(definition_schema()), content_type=JSON)
+async def schema(_: web.Request, control: Control) -> web.Response:
+    made: Any = await control.schema()
+    return web.Response(body=to_json(made), content_type=JSON)
 
 
 _ALL, _ONE = "/v1/models", "/v1/models/{name}"

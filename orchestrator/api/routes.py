@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, get_origin
 
 from aiohttp import web
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from orchestrator.api.control import Control
@@ -71,13 +71,6 @@ class OfService(Request):
     """Only those of this service: its id, or its name in any case."""
 
 
-class LatestOfService(OfService):
-    after: int = Field(0, ge=0, le=2**63 - 1)
-    """Only those whose `seq` is above it."""
-    limit: int = Field(100, ge=0, le=10_000)
-    """Only the latest of them."""
-
-
 async def body(request: web.Request, model: type[Body]) -> Body:
     """The request's JSON body; true is no number there, nor is text, but 2.0 is 2. Raises `InvalidInput` naming every
     key that is wrong."""
@@ -134,9 +127,9 @@ def _refusal(part: str, error: ValidationError) -> InvalidInput:
 
 
 def answer(view: BaseModel, *, status: int = 200) -> web.Response:
-    return web.Response(body=view.model_dump_json().encode(), status=status, content_type=JSON)
+    return web.Response(body=view.model_dump_json().encode(), status=status, content_type="application/json")
 
 
 def answer_many(views: Sequence[BaseModel]) -> web.Response:
     text = "[" + ",".join(view.model_dump_json() for view in views) + "]"
-    return web.Response(body=text.encode(), content_type=JSON)
+    return web.Response(body=text.encode(), content_type="application/json")

@@ -19,7 +19,6 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from orchestrator.api.errors import problem
-from orchestrator.api.routes import EVENTS, LINES, OCTETS
 from orchestrator.core.error_views import ErrorView
 
 log = structlog.get_logger()
@@ -44,7 +43,7 @@ async def lines(request: web.Request, items: AsyncIterator[Item]) -> web.StreamR
     return await _pump(
         request,
         items,
-        kind=LINES,
+        kind="application/x-ndjson",
         write=lambda item: item.model_dump_json().encode() + b"\n",
         fail=lambda error: json.dumps({"error": error.model_dump()}).encode() + b"\n",
         beat=b"\n",
@@ -68,7 +67,7 @@ async def server_sent(
     return await _pump(
         request,
         items,
-        kind=EVENTS,
+        kind="text/event-stream",
         write=write,
         fail=lambda error: f"event: error\ndata: {error.model_dump_json()}\n\n".encode(),
         beat=b":\n\n",
@@ -79,7 +78,8 @@ async def octets(
     request: web.Request, chunks: AsyncIterator[bytes], *, headers: Mapping[str, str]
 ) -> web.StreamResponse:
     """Bytes as they come. An error after the first breaks the connection off: the answer is not whole."""
-    response = web.StreamResponse(headers={"Content-Type": OCTETS, **headers})
+    kind = {"Content-Type": "application/octet-stream", "Cache-Control": "no-store"}
+    response = web.StreamResponse(headers={**kind, **headers})
     turns = _Turns(chunks, request.app[CLOSING], lambda: request.transport is None)
     try:
         await response.prepare(request)
@@ -113,7 +113,7 @@ async def _pump(
     fail: Callable[[ErrorView], bytes],
     beat: bytes,
 ) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": kind})
+    response = web.StreamResponse(headers={"Content-Type": kind, "Cache-Control": "no-store"})
     turns = _Turns(items, request.app[CLOSING], lambda: request.transport is None)
     try:
         item = await turns.next(_FIRST)

@@ -157,12 +157,6 @@ class ServiceChanges:
     def _find(self, ref: str) -> Service:
         return self._facts.find(ref)
 
-    def _routing(self, routing_id: str) -> Routing:
-        routing = self._facts.routings.get(routing_id)
-        if routing is None:
-            raise NotFound(f"there is no routing {routing_id!r}", hint="`orchestrator ps` lists them")
-        return routing
-
     def _view(self, service: Service) -> ServiceView:
         return present.service_view(service, self._facts.of(service.id), self._around())
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from orchestrator.app.rollouts import Rollouts
-from orchestrator.core.errors import Conflict, RuntimeFailure
+from orchestrator.core.errors import Conflict, NotFound, RuntimeFailure
 from orchestrator.core.inside_views import CopiedView
 from orchestrator.core.ports import Execution, Invocation
 from orchestrator.core.state import Routing
@@ -44,6 +44,12 @@ class Inside(Rollouts):
         count = f"{told.files} file{'s' * (told.files != 1)}"
         await self._note("routing.copied", routing, f"{count} were copied to {path} by hand")
         return CopiedView(routing=routing_id, path=path, files=told.files, size=told.size)
+
+    def _routing(self, routing_id: str) -> Routing:
+        routing = self._facts.routings.get(routing_id)
+        if routing is None:
+            raise NotFound(f"there is no routing {routing_id!r}", hint="`orchestrator ps` lists them")
+        return routing
 
     async def _note(self, kind: str, routing: Routing, cause: str) -> None:
         await self._parts.journal.emit(kind, routing.service, routing.id, cause, {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -20,14 +20,16 @@ from orchestrator.core.model_views import (
     DefinitionRequest,
     DefinitionView,
     FileView,
+    ModelStatus,
     ModelView,
     UploadView,
     ValidateRequest,
     ValidateView,
 )
 from orchestrator.core.resolved_view import resolved_view
+from orchestrator.core.schema import definition_schema
 from orchestrator.core.state import ServiceStatus
-from orchestrator.core.status import service_status, worst
+from orchestrator.core.status import service_status
 from orchestrator.core.views import instant
 from orchestrator.folders import Reading, Scanner, models, read_folder
 from orchestrator.folders.files import shown
@@ -36,6 +38,15 @@ from orchestrator.folders.pinned import pinned, told
 from orchestrator.folders.reading import Place, locate
 from orchestrator.folders.uploads import Part, upload_of
 
+WORST_FIRST = (
+    ServiceStatus.UNHEALTHY,
+    ServiceStatus.INVALID,
+    ServiceStatus.DEGRADED,
+    ServiceStatus.DESTROYING,
+    ServiceStatus.PROVISIONING,
+    ServiceStatus.STOPPED,
+    ServiceStatus.HEALTHY,
+)
 Served = Mapping[str, Mapping[str, ServiceStatus]]
 """Folder to the names of its services, to what each is."""
 ALONE = Path("model-definition.yml")
@@ -199,6 +210,9 @@ class ModelFolders(ServiceChanges):
         folder = (settings.models_dirs or (settings.state_dir,))[0] / "model"
         return read_folder(folder, settings, runtime=runtime, file=ALONE, data=data)
 
+    async def schema(self) -> Mapping[str, object]:
+        return definition_schema()
+
     async def _place(self, name: str) -> Place:
         return await asyncio.to_thread(models.find, name, self._parts.settings)
 
@@ -215,8 +229,13 @@ def _view(found: Found, place: Place, reading: Reading | None, served: Served) -
         valid=reading is not None and file is not None and reading.valid,
         problems=tuple(present.problem_view(p) for p in reading.problems) if reading is not None else (),
         services=tuple(sorted(mine)),
-        status=worst(mine.values()) or "none",
+        status=worst(mine.values()),
         modified_at=instant(at) if at is not None else None,
         writable=models.is_writable(place),
         shadowed_by=found.shadowed_by,
     )
+
+
+def worst(statuses: Iterable[ServiceStatus]) -> ModelStatus:
+    """`none` of none."""
+    return min(statuses, key=WORST_FIRST.index, default="none")

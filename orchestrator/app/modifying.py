@@ -15,7 +15,7 @@ from orchestrator.core import launching, present
 from orchestrator.core.catalog import update
 from orchestrator.core.changes import HOT as HOT_PATHS
 from orchestrator.core.changes import field_changes
-from orchestrator.core.errors import Conflict, InvalidInput
+from orchestrator.core.errors import Conflict, InvalidInput, NotFound
 from orchestrator.core.launching import (
     HOT,
     MAPS,
@@ -75,7 +75,9 @@ class Modifying(ServiceChanges):
     async def remove_routing(self, routing_id: str, *, replaced: bool) -> ServiceView:
         """`replaced` False: the desired count is one less from then on."""
         async with self._parts.loop.lock:
-            routing = self._routing(routing_id)
+            routing = self._facts.routings.get(routing_id)
+            if routing is None:
+                raise NotFound(f"there is no routing {routing_id!r}", hint="`orchestrator ps` lists them")
             service, status = self._facts.services[routing.service_id], routing_status(routing)
             if status in (RoutingStatus.FAILED_TO_START, RoutingStatus.TERMINATING) or service.removing:
                 hint = f"`orchestrator retry {service.name}` clears records of failures" if routing.failure else ""

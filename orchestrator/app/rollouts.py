@@ -85,7 +85,9 @@ class Rollouts(ServiceChanges):
     async def set_ratio(self, routing_id: str, ratio: float) -> RoutingView:
         """`ratio`: 0 to 1000, against the other routings of its service."""
         async with self._parts.loop.lock:
-            routing = self._routing(routing_id)
+            routing = self._facts.routings.get(routing_id)
+            if routing is None:
+                raise NotFound(f"there is no routing {routing_id!r}", hint="`orchestrator ps` lists them")
             status = routing_status(routing)
             if status in (RoutingStatus.FAILED_TO_START, RoutingStatus.TERMINATING):
                 text = f"cannot set the ratio of routing {routing_id}: it is {status} and gets no requests"

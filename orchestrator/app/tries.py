@@ -18,7 +18,7 @@ from orchestrator.core.capacity import OVER, Ledger
 from orchestrator.core.causes import hint_of
 from orchestrator.core.daemon_views import TryEvent, TryRequest
 from orchestrator.core.errors import InvalidInput, OrchestratorError, RuntimeFailure
-from orchestrator.core.fetching import REPORT_EVERY, Fetching
+from orchestrator.core.fetching import Fetching
 from orchestrator.core.health import fold, gap, hopeless_from
 from orchestrator.core.loading import deployment_from_mapping
 from orchestrator.core.ports import Clock, LogLine, PullProgress, Runtime
@@ -35,6 +35,8 @@ from orchestrator.settings import Settings
 
 LOG = structlog.get_logger("orchestrator")
 STOP_GRACE = 5.0
+PULL_REPORT_EVERY = 2.0
+"""Seconds."""
 LOG_MOST = 5000
 """Lines of a scratch routing's log that are told."""
 LOG_AGAIN = 0.2
@@ -152,8 +154,8 @@ class Tries:
         def progress(seen: PullProgress) -> None:
             nonlocal fetching, told
             now = self._clock.now()
-            fetching = Fetching.further(fetching, seen, now)
-            if now - told >= REPORT_EVERY:
+            fetching = fetching.goes_on(seen, now) if fetching else Fetching(seen, now, now, seen.current)
+            if now - told >= PULL_REPORT_EVERY:
                 told = now
                 tell("image", "info", str(fetching), {"current": seen.current, "total": seen.total})
 

@@ -19,7 +19,7 @@ import structlog
 from orchestrator.core.errors import InvalidInput
 
 LOG = structlog.get_logger(__name__)
-_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+_MEMORY = next((folder for folder in ("/dev/shm",) if os.access(folder, os.W_OK)), None)
 """Where the copy of a key lies for a moment: on no disk, where there is such a place."""
 LARGEST = 1 << 20
 """Bytes of a file."""

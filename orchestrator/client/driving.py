@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
+Self_ = TypeVar("Self_")
 P = ParamSpec("P")
 R = TypeVar("R")
 Driver = Callable[[Coroutine[Any, Any, Any]], Any]

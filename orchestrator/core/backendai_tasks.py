@@ -43,9 +43,6 @@ class TaskQuery(Request):
 class TaskEvent(View):
     """One server-sent event; its type is `bgtask_updated`, `_done`, `_failed`, `_cancelled`, at last `server_close`."""
 
-    kind: Kind = Field("server_close", exclude=True)
-    seq: int = Field(0, exclude=True)
-    """Of the step that it tells."""
     task_id: str
     message: str = ""
     """JSON: `event`, `session_id`, and our own `step`, `state`, `message`; of the last one plain words."""
@@ -60,20 +57,18 @@ class Progress:
         self._task_id = task_id
         self._reached = 0
 
-    def event(self, step: TryEvent) -> TaskEvent:
+    def event(self, step: TryEvent) -> tuple[Kind, TaskEvent]:
         if step.step == "result":
             cancelled = step.detail.get("code") == "cancelled"
-            if step.state == "passed":
-                self._reached = ALL
-                return self._event("bgtask_done", step, step.message)
-            return self._event("bgtask_cancelled" if cancelled else "bgtask_failed", step, step.message)
+            failed: Kind = "bgtask_cancelled" if cancelled else "bgtask_failed"
+            reached = ALL if step.state == "passed" else self._reached
+            return "bgtask_done" if step.state == "passed" else failed, self._event(step.message, reached)
         name, reached = STEPS.get((step.step, step.state), (f"session_{step.step}", self._reached))
         self._reached = max(self._reached, reached)
         told = {"event": name, "session_id": self._task_id, "step": step.step, "state": step.state}
         if name == "model_service_status_updated":
             told["is_healthy"] = "healthy" if step.state == "passed" else "unhealthy"
-        return self._event("bgtask_updated", step, json.dumps({**told, "message": step.message}))
+        return "bgtask_updated", self._event(json.dumps({**told, "message": step.message}), self._reached)
 
-    def _event(self, kind: Kind, step: TryEvent, message: str) -> TaskEvent:
-        found = {"task_id": self._task_id, "message": message, "current_progress": self._reached}
-        return TaskEvent(kind=kind, seq=step.seq, **found)
+    def _event(self, message: str, reached: int) -> TaskEvent:
+        return TaskEvent(task_id=self._task_id, message=message, current_progress=reached)

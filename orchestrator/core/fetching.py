@@ -14,8 +14,6 @@ from orchestrator.core.units import size_text, span_text
 
 SETTLED = 1.0
 """Seconds before a speed is told."""
-REPORT_EVERY = 2.0
-"""Seconds between two words on one download."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +25,8 @@ class Fetching:
     now: float
     first: int = 0
 
-    @classmethod
-    def further(cls, before: Fetching | None, seen: PullProgress, now: float) -> Fetching:
-        """`before` None: it begins."""
-        return replace(before, seen=seen, now=now) if before is not None else cls(seen, now, now, seen.current)
+    def goes_on(self, seen: PullProgress, now: float) -> Fetching:
+        return replace(self, seen=seen, now=now)
 
     @property
     def rate(self) -> float:
@@ -63,7 +59,7 @@ class Fetching:
 
 @dataclass(slots=True)
 class Layers:
-    """What an engine's events say of each layer, added up. `note` takes one event: whether it told something new."""
+    """What an engine's events say of each layer, added up. `seen` takes one event: whether it told something new."""
 
     image: str
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)

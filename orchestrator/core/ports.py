@@ -200,6 +200,9 @@ class PullProgress:
         number, _, unit = current.partition(" ")
         return f"{share}{number if total.endswith(unit) else current} of {total}"
 
+    def __str__(self) -> str:
+        return f"fetching {self.image}{f': {amount}' if (amount := self.amount) else ''}"
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:

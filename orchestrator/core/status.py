@@ -55,19 +55,3 @@ def service_status(service: Service, routings: Iterable[Routing]) -> ServiceStat
     if RoutingStatus.UNHEALTHY in statuses or RoutingStatus.FAILED_TO_START in statuses:
         return ServiceStatus.UNHEALTHY
     return ServiceStatus.PROVISIONING
-
-
-WORST_FIRST = (
-    ServiceStatus.UNHEALTHY,
-    ServiceStatus.INVALID,
-    ServiceStatus.DEGRADED,
-    ServiceStatus.DESTROYING,
-    ServiceStatus.PROVISIONING,
-    ServiceStatus.STOPPED,
-    ServiceStatus.HEALTHY,
-)
-
-
-def worst(statuses: Iterable[ServiceStatus]) -> ServiceStatus | None:
-    """None of none."""
-    return min(statuses, key=WORST_FIRST.index, default=None)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from orchestrator.core.fetching import REPORT_EVERY, Fetching
+from orchestrator.core.fetching import Fetching
 from orchestrator.core.ports import Clock, EventSink, PullProgress
 from orchestrator.core.state import Routing
+
+PULL_REPORT_EVERY = 2.0
 
 
 class Pulls:
@@ -24,14 +26,15 @@ class Pulls:
         return dict(self._under_way)
 
     def of(self, routing: Routing) -> Callable[[PullProgress], None]:
-        told = self._clock.now() - REPORT_EVERY
+        told = self._clock.now() - PULL_REPORT_EVERY
 
         def progress(seen: PullProgress) -> None:
             nonlocal told
             now = self._clock.now()
-            fetching = Fetching.further(self._under_way.get(routing.id), seen, now)
+            before = self._under_way.get(routing.id)
+            fetching = before.goes_on(seen, now) if before else Fetching(seen, now, now, seen.current)
             self._under_way[routing.id] = fetching
-            if now - told >= REPORT_EVERY:
+            if now - told >= PULL_REPORT_EVERY:
                 told = now
                 detail = {"image": seen.image, "current": seen.current, "total": seen.total}
                 self._tell(self._emit("image.pulling", routing.service, routing.id, str(fetching), detail))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import BinaryIO
@@ -42,6 +42,7 @@ from orchestrator.core.plan_views import (
 )
 from orchestrator.core.ports import Chunk, Execution, Invocation
 from orchestrator.core.revision_views import RevisionDetail, RevisionView
+from orchestrator.core.schema import definition_schema
 from orchestrator.core.state import RoutingStatus, ServiceStatus
 from orchestrator.core.token_views import KeyView, TokenCheck, TokenRequest, TokenView
 from orchestrator.core.traffic_views import (
@@ -612,3 +613,6 @@ class SmallControl:
     async def validate(self, request: ValidateRequest) -> ValidateView:
         self._note("validate", request)
         return JUDGED
+
+    async def schema(self) -> Mapping[str, object]:
+        return definition_schema()

@@ -23,7 +23,7 @@ from small_control import ADMIN
 
 from orchestrator.api import models as api_models
 from orchestrator.api.app import build_app, serve
-from orchestrator.api.door import admin_token
+from orchestrator.api.middlewares import admin_token
 from orchestrator.client import Client
 from orchestrator.core.errors import Conflict, InvalidDefinition, InvalidInput, NotFound, OrchestratorError, Unavailable
 from orchestrator.core.file_names import checked_path

@@ -12,7 +12,7 @@ import pytest
 from small_control import SmallControl
 
 from orchestrator.api.app import build_app, serve
-from orchestrator.api.door import admin_token
+from orchestrator.api.middlewares import admin_token
 from orchestrator.dashboard import Assets
 from orchestrator.dashboard.assets import HERE, PRELOADS
 

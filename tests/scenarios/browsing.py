@@ -94,9 +94,9 @@ class Tab:
         await self.button(menu).last.click()
         await self.page.get_by_role("menuitem", name=item, exact=True).click()
 
-    async def faults(self) -> list[str]:
-        """What axe finds that is serious or critical."""
-        found = await Axe().run(self.page)
+    async def faults(self, *rules: str) -> list[str]:
+        """What axe finds that is serious or critical; `rules`: by these only."""
+        found = await Axe().run(self.page, options={"runOnly": list(rules)} if rules else None)
         grave = [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")]
         return [f"{one['id']}: {node['html'][:160]} {node['any'][:1]}" for one in grave for node in one["nodes"]]
 

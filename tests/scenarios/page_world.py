@@ -89,8 +89,8 @@ def drop_world(daemon: Daemon) -> None:
     daemon.drop("embeddings", echo("bge-embeddings", deployment={"desired_routing_count": 0, "open_to_public": True}))
     daemon.drop("reranker", INVALID)
     loads = {"initial_delay": 900}
-    daemon.drop("mixtral", echo("mixtral-8x7b", check=loads, start_command=["python", "-u", "-c", LOADS]))
-    daemon.drop("whisper", echo("whisper-large", start_command=["python", "-u", "-c", CRASHES]))
+    daemon.drop("mixtral", echo("mixtral-8x7b", check=loads, start_command=["python", "-u", "-c", LOADS, "{port}"]))
+    daemon.drop("whisper", echo("whisper-large", start_command=["python", "-u", "-c", CRASHES, "{port}"]))
 
 
 async def settle_world(daemon: Daemon) -> None:

@@ -223,7 +223,9 @@ for n in range(9999):
 
 
 async def test_a_log_follows_is_searched_held_still_and_told_apart(daemon: Daemon, tabs: Tabs) -> None:
-    daemon.drop("talks", echo("talks", check={"initial_delay": 900}, start_command=["python", "-u", "-c", TALKS]))
+    daemon.drop(
+        "talks", echo("talks", check={"initial_delay": 900}, start_command=["python", "-u", "-c", TALKS, "{port}"])
+    )
     tab: Tab = await tabs(daemon)
     await until(lambda: has_routing(daemon), what="it runs")
     await tab.open("/services/talks/logs")
@@ -254,7 +256,7 @@ async def has_routing(daemon: Daemon) -> bool:
 
 
 async def test_what_fails_says_why_and_is_tried_again(daemon: Daemon, tabs: Tabs) -> None:
-    broken = echo("broken", start_command=["python", "-c", "import os; os.environ['HF_TOKEN']"])
+    broken = echo("broken", start_command=["python", "-c", "import os; os.environ['HF_TOKEN']", "{port}"])
     daemon.drop("broken", broken)
     await until(lambda: is_unhealthy(daemon), 20, what="it fails")
     tab: Tab = await tabs(daemon)

@@ -108,13 +108,13 @@ STEPS = [
 def test_steps_of_a_try_are_the_events_of_a_task(state: str, code: str, kind: str) -> None:
     progress, seen = Progress("t"), []
     for step, how, _, _ in STEPS:
-        event = progress.event(TryEvent.model_validate({"step": step, "state": how, "at": instant(1)}))
-        assert event.kind == "bgtask_updated"
+        of, event = progress.event(TryEvent.model_validate({"step": step, "state": how, "at": instant(1)}))
+        assert of == "bgtask_updated"
         seen.append((step, how, json.loads(event.message)["event"], event.current_progress))
     assert seen == STEPS
     last = {"step": "result", "state": state, "message": "so it is", "detail": {"code": code}, "at": instant(1)}
-    event = progress.event(TryEvent.model_validate(last))
-    assert (event.kind, event.message, event.task_id, event.total_progress) == (kind, "so it is", "t", 5)
+    of, event = progress.event(TryEvent.model_validate(last))
+    assert (of, event.message, event.task_id, event.total_progress) == (kind, "so it is", "t", 5)
 
 
 @pytest.mark.parametrize(

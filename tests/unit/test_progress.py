@@ -158,7 +158,7 @@ EVENTS = [
 def test_a_share_is_told_once_every_layer_is_known() -> None:
     layers, said = Layers("i"), ""
     for layer, status, detail, expected in EVENTS:
-        said = str(Fetching(layers.progress(), 0.0, 0.0)) if layers.note(layer, status, detail) else said
+        said = str(layers.progress()) if layers.note(layer, status, detail) else said
         assert said == expected, (layer, status)
 
 

@@ -21,13 +21,14 @@ export function modify(name) {
   return show((close) => html`<${Modify} close=${close} name=${name} />`);
 }
 
-const EMPTY = { folder: "", name: "", count: "", public: "", image: "", cpu: "", mem: "", shm: "", definition: "", destination: "", mounts: "", resources: [], environ: [], cluster_mode: "", cluster_size: "" };
+const EMPTY = { folder: "", name: "", count: "", public: "", image: "", cpu: "", mem: "", shm: "", definition: "", destination: "", mounts: "", resources: [], environ: [], cluster_mode: "", cluster_size: "", resource_group: "", start_timeout: "", unhealthy_timeout: "", stop_grace: "", retry: "" };
 
 /** A launch as the daemon tells it, as the texts of the fields. */
 export function filled(told) {
   const text = (value) => (value === null || value === undefined ? "" : String(value));
   const kept = Object.fromEntries(Object.keys(EMPTY).map((key) => [key, text(told[key])]));
-  return { ...kept, public: told.public === null || told.public === undefined ? "" : told.public ? "yes" : "no",
+  const choice = (value) => (value === null || value === undefined ? "" : value ? "yes" : "no");
+  return { ...kept, public: choice(told.public), retry: choice(told.retry),
     mounts: (told.mounts || []).join("\n"), resources: asPairs(told.resources), environ: asPairs(told.environ) };
 }
 
@@ -41,10 +42,12 @@ export function asked(form) {
     return value;
   };
   const words = (key) => form[key].trim() || null;
-  return { folder: words("folder"), name: words("name"), count: number("count", true), public: form.public === "" ? null : form.public === "yes", image: words("image"),
+  const choice = (key) => (form[key] === "" ? null : form[key] === "yes");
+  return { folder: words("folder"), name: words("name"), count: number("count", true), public: choice("public"), image: words("image"),
     cpu: number("cpu"), mem: words("mem"), shm: words("shm"), definition: words("definition"), destination: words("destination"),
     mounts: form.mounts.split("\n").map((one) => one.trim()).filter(Boolean), resources: asMap(form.resources), environ: asMap(form.environ),
-    cluster_mode: words("cluster_mode"), cluster_size: number("cluster_size", true) };
+    cluster_mode: words("cluster_mode"), cluster_size: number("cluster_size", true), resource_group: words("resource_group"),
+    start_timeout: number("start_timeout"), unhealthy_timeout: number("unhealthy_timeout"), stop_grace: number("stop_grace"), retry: choice("retry") };
 }
 
 const wrong = (field, message) => new Problem({ status: 400, detail: `cannot read the form: ${field}: ${message}`, errors: [{ field, message }] });
@@ -111,7 +114,7 @@ function Modify({ close, name }) {
   return html`<${Form} title="Modify ${name}" close=${close} submit=${() => submit()} done="Apply" wide off=${form ? "" : "It is still being read."}
       left=${declared && html`<${Button} icon="file" changes onClick=${write}>Write it into the file</${Button}>`}>
     ${({ wrong: bad }) => html`${problem && html`<${Notice} kind="bad"><p>${sentence(problem.detail)}</p></${Notice}>`}
-      ${form ? html`${one.source === "folder" && html`<${Notice}><p>This service is declared in <code>${one.folder}</code>. The count and what is open to the public are changed here as overrides; for the rest its file is edited.</p></${Notice}>`}
+      ${form ? html`${one.source === "folder" && html`<${Notice}><p>This service is declared in <code>${one.folder}</code>. What takes effect in place (the count, what is open to the public, times) is changed here as an override; for the rest its file is edited.</p></${Notice}>`}
       <${Fields} form=${form} set=${set} bad=${bad} known=${known} />` : !problem && html`<${Loading} />`}`}</${Form}>`;
 }
 
@@ -135,9 +138,15 @@ function Fields({ form, set, bad, known, choose = false }) {
       ${input("image", "Image", "Containers only.", { mono: true })}
     </div>
     <fieldset class="fieldset"><legend>Resources of each routing</legend><div class="fields three">
-      ${input("cpu", "CPU cores", "", { inputmode: "decimal", placeholder: "2" })}${input("mem", "Memory", "", { placeholder: "8g" })}${input("shm", "Shared memory", "", { placeholder: "1g" })}</div></fieldset>
+      ${input("cpu", "CPU cores", "", { inputmode: "decimal", placeholder: "2" })}${input("mem", "Memory", "", { placeholder: "8g" })}${input("shm", "Shared memory", "", { placeholder: "1g" })}
+      ${input("resource_group", "Resource group", "", { placeholder: "default" })}</div></fieldset>
     ${known("resources") && html`<${Pairs} label="Accelerators and other slots" names="Slot (cuda.device)" values="Amount" pairs=${form.resources} change=${into("resources")} wrong=${starting(bad, "resources")} />`}
     ${known("environ") && html`<${Pairs} label="Environment" pairs=${form.environ} change=${into("environ")} wrong=${starting(bad, "environ")} />`}
+    ${known("stop_grace") && html`<details class="more" open=${["start_timeout", "unhealthy_timeout", "stop_grace", "retry"].some((key) => bad[key])}><summary>Times and retries</summary><div class="fields">
+      ${input("start_timeout", "Start timeout (s)", "It fails if it has not passed its health check within.", { inputmode: "decimal" })}
+      ${input("unhealthy_timeout", "Unhealthy timeout (s)", "After so long without a pass it is replaced.", { inputmode: "decimal" })}
+      ${input("stop_grace", "Stop grace (s)", "So long it may take to end by itself.", { inputmode: "decimal" })}
+      <${Field} label="Retry on another routing" wrong=${bad.retry} hint="Requests whose routing dies before the first byte."><${Select} value=${form.retry} change=${into("retry")} of=${[...(choose || form.retry === "" ? [["", "As the definition says"]] : []), ["yes", "Yes"], ["no", "No"]]} /></${Field}></div></details>`}
     <details class="more" open=${["definition", "destination", "mounts", "cluster_mode", "cluster_size"].some((key) => bad[key])}><summary>Folder, mounts and cluster</summary><div class="fields">
       ${input("definition", "Definition file", "Its name within the folder.", { mono: true, placeholder: "model-definition.yaml" })}
       ${input("destination", "Destination of the folder", "Where the routing sees it.", { mono: true, placeholder: "/models" })}

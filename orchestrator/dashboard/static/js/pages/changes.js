@@ -24,7 +24,7 @@ export function Changes() {
       actions=${waits.length + held.length > 0 && html`<${Button} look="first" icon="check" changes onClick=${apply}>Apply…</${Button}>`} />
     <div class="stack">${plan.problem && html`<${Trouble} problem=${plan.problem} retry=${plan.reload} />`}${plan.loading && html`<${Loading} lines=${6} />`}
     ${applied && html`<${Progress} applied=${applied} end=${() => follow(null)} />`}
-    ${held.length > 0 && html`<${Card} title="Held removals" flush actions=${html`<${Button} look="tiny risky" changes onClick=${() => removal(held)}>Let all go on</${Button}>`}>${held.map((one) => html`<div key=${one.service} class="row spread wrap" style=${{ padding: "11px 16px", borderBottom: "1px solid var(--line)" }}><div class="grow"><a class="strong" href=${to("services", one.service)}>${one.service}</a><p class="small quiet break">${sentence(one.why)}</p></div>
+    ${held.length > 0 && html`<${Card} title="Held removals" flush actions=${html`<${Button} look="tiny risky" changes onClick=${() => removal(held, true)}>Let all go on</${Button}>`}>${held.map((one) => html`<div key=${one.service} class="row spread wrap" style=${{ padding: "11px 16px", borderBottom: "1px solid var(--line)" }}><div class="grow"><a class="strong" href=${to("services", one.service)}>${one.service}</a><p class="small quiet break">${sentence(one.why)}</p></div>
         <${Button} look="tiny risky" changes onClick=${() => removal([one])} name="Let the removal of ${one.service} go on">Let it go on</${Button}></div>`)}</${Card}>`}
     ${waits.map((one) => html`<${Change} key=${one.service + one.folder} one=${one} />`)}
     ${plan.data && !waits.length && !held.length && html`<div class="card"><${Empty} icon="changes" title="Nothing waits"><p>${manual ? "What changes in a model folder is planned here first: what it does, whether it fits, how long nothing answers." : html`Set <code>apply = "manual"</code> in config.toml to see what each change of a folder does before it is done.`}</p></${Empty}></div>`}
@@ -61,11 +61,11 @@ function Apply({ close, plan, held, waits, done }) {
     <p class="quiet small">It is carried out as it is shown. If the world has changed meanwhile, nothing is done.</p></${Form}>`;
 }
 
-const removal = (held) => confirm({
+const removal = (held, all = false) => confirm({
   title: held.length === 1 ? `Let the removal of ${held[0].service} go on` : `Let ${held.length} removals go on`, done: "Remove", risky: true,
   text: `Routings of ${held.map((one) => one.service).join(", ")} are drained and ended.`,
   run: async () => {
-    for (const one of held) await post("/v1/removals/confirm", { service: one.service });
+    await post("/v1/removals/confirm", { service: all ? null : held[0].service });
     tell(plural(held.length, "removal goes on", "removals go on"));
   },
 });

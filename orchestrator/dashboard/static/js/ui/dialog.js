@@ -1,5 +1,5 @@
 // Dialogs. The browser's own: it keeps the focus inside, gives it back after, and closes with Escape.
-import { html, signal, useEffect, useId, useRef, useState } from "../../vendor/preact.js";
+import { html, signal, useId, useLayoutEffect, useRef, useState } from "../../vendor/preact.js";
 import { Problem } from "../api.js";
 import { Button, Trouble } from "./parts.js";
 
@@ -20,7 +20,7 @@ export const Dialogs = () => open.value.map((one) => html`<${one.view.type} key=
 
 export function Dialog({ title, close, children, foot, wide = false, class: more = "", frame = true }) {
   const self = useRef(null), id = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     const dialog = self.current;
     dialog.showModal();
     dialog.querySelector("[data-first]")?.focus();
@@ -47,7 +47,7 @@ export function Form({ title, close, submit, done = "Save", risky = false, child
   const self = useRef(null), id = useId();
   const [busy, work] = useState(false);
   const [problem, refuse] = useState(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const dialog = self.current;
     dialog.showModal();
     (dialog.querySelector("[data-first]") || dialog.querySelector(".body input, .body select, .body textarea, .body button"))?.focus();

@@ -1,5 +1,5 @@
 // A button that opens a list of things to do. Arrows move in it, Escape leaves it.
-import { html, useEffect, useRef, useState } from "../../vendor/preact.js";
+import { html, useLayoutEffect, useRef, useState } from "../../vendor/preact.js";
 import { refusal } from "../session.js";
 import { Icon } from "./icons.js";
 import { tell } from "./toast.js";
@@ -15,7 +15,8 @@ function place(list, button) {
 export function Menu({ name, items, icon = "dots", look = "", children }) {
   const [open, set] = useState(false);
   const self = useRef(null);
-  useEffect(() => {
+  // Before anything is painted, so that the next key finds the focus where it belongs.
+  useLayoutEffect(() => {
     if (!open) return undefined;
     const away = (event) => { if (!self.current?.contains(event.target)) set(false); };
     document.addEventListener("pointerdown", away);
