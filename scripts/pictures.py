@@ -88,7 +88,6 @@ PAGES: tuple[tuple[str, str, str, Act, tuple[int, int]], ...] = (
     ("usage", "/activity/usage", "echo", nothing, WIDE),
     ("tokens", "/tokens", "Signing keys", nothing, WIDE),
     ("system", "/system", "State directory", nothing, WIDE),
-    ("checks", "/system/checks", "models_dirs", nothing, WIDE),
     ("phone", "/services", "llama-3.1-8b", nothing, PHONE),
     ("phone-service", "/services/whisper-large", "HF_TOKEN", nothing, PHONE),
 )
@@ -154,6 +153,7 @@ async def waiting(folder: Path) -> None:
                 await tab.open("/changes")
                 await tab.sees("environ.MODE")
                 await tab.sees("Forget the service")
+                await expect(tab.page.locator(".link-state").first).to_have_text("Live")
                 save(f"changes-{theme}", await tab.page.screenshot())
 
 
