@@ -18,9 +18,9 @@ from orchestrator.core.changes import field_changes
 from orchestrator.core.errors import Conflict, InvalidInput, NotFound
 from orchestrator.core.launching import (
     HOT,
-    MAPS,
-    OWN_SLOTS,
+    KEYS,
     changed_only,
+    deployment_of,
     overridden,
     relaunched,
     taken_away,
@@ -32,7 +32,6 @@ from orchestrator.core.status import routing_status
 from orchestrator.core.views import LaunchView, ModifyRequest, ServiceView
 from orchestrator.folders import Reading, read_folder
 from orchestrator.folders.editing import NOT_BY_US, edited, write_definition
-from orchestrator.folders.launched import deployment_of
 from orchestrator.scheduler.reader import refuse_invalid
 
 Given = Mapping[str, Any]
@@ -159,7 +158,7 @@ class Modifying(ServiceChanges):
         assert reading.file is not None
         path, text = reading.file, reading.texts[reading.file.name]
         values = deployment_of({name: value for name, value in given.items() if value is not None})
-        back = [_key(name) for name, value in given.items() if value is None]
+        back = [KEYS[name] for name, value in given.items() if value is None]
         settings, runtime = self._parts.settings, self._parts.runtime.name
 
         def make() -> tuple[str, Reading]:
@@ -190,12 +189,6 @@ def _not_as_asked(
 def _has(spec: ServiceSpec, key: str) -> bool:
     name, _, inner = key.partition(".")
     return inner in getattr(spec.routing, name)
-
-
-def _key(name: str) -> str:
-    """The deployment key of a launch's field."""
-    found = next(iter(deployment_of({name: ["x"] if name == "mounts" else {"x": "x"} if name in MAPS else 1})))
-    return f"resources.{name}" if name in OWN_SLOTS else found
 
 
 def _refuse_name(service: Service, given: Given) -> None:

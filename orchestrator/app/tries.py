@@ -20,6 +20,7 @@ from orchestrator.core.daemon_views import TryEvent, TryRequest
 from orchestrator.core.errors import InvalidInput, OrchestratorError, RuntimeFailure
 from orchestrator.core.fetching import Fetching
 from orchestrator.core.health import fold, gap, hopeless_from
+from orchestrator.core.launching import deployment_of
 from orchestrator.core.loading import deployment_from_mapping
 from orchestrator.core.ports import Clock, LogLine, PullProgress, Runtime
 from orchestrator.core.problems import is_valid
@@ -29,7 +30,6 @@ from orchestrator.core.symptoms import exit_meaning, log_symptom, probe_symptom
 from orchestrator.core.views import instant
 from orchestrator.executor import Launch, Launcher
 from orchestrator.folders import read_folder
-from orchestrator.folders.launched import deployment_of
 from orchestrator.scheduler.prober import Prober, Target
 from orchestrator.settings import Settings
 

@@ -1,5 +1,5 @@
 """What a service runs with, in the words that it is started by; and what becomes of that when some of it is modified.
-Pure; used by `core.present` and `app.modifying`.
+Pure; used by `core.present`, `folders.launched` and `app.modifying`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
+from orchestrator.core.errors import InvalidInput
 from orchestrator.core.spec import ResolvedMount, ServiceSpec
 from orchestrator.core.state import Overridden, Service
 from orchestrator.core.units import written_size
@@ -26,6 +27,20 @@ HOT: Mapping[str, str] = {
 OWN_SLOTS = ("cpu", "mem", "shm")
 """Slots that are fields of their own."""
 MAPS = ("environ", "resources")
+KEYS: Mapping[str, str] = {
+    "name": "service_name",
+    "image": "image",
+    "count": "desired_routing_count",
+    "public": "open_to_public",
+    "environ": "environ",
+    "resources": "resources",
+    "mounts": "extra_mounts",
+    "destination": "model_mount_destination",
+    **{slot: f"resources.{slot}" for slot in OWN_SLOTS},
+    **{n: n for n in ("resource_group", "cluster_mode", "cluster_size")},
+    **{n: n for n in ("start_timeout", "unhealthy_timeout", "stop_grace", "retry")},
+}
+"""Fields of a launch to the keys of a definition's `deployment`; those of the folder itself have none."""
 
 
 def launch_view(
@@ -64,6 +79,32 @@ def _mount(mount: ResolvedMount, data_dirs: Sequence[str]) -> str:
     path = PurePath(mount.source)
     source = path.name if str(path.parent) in data_dirs else mount.source
     return f"{source}:{mount.target}:{'ro' if mount.read_only else 'rw'}"
+
+
+def deployment_of(launch: Mapping[str, Any]) -> dict[str, Any]:
+    """A launch under the names that a definition's `deployment` has. Raises `InvalidInput` for a mount that cannot be
+    read."""
+    others = (*OWN_SLOTS, "resources", "mounts")
+    found = {key: launch[field] for field, key in KEYS.items() if field in launch and field not in others}
+    resources = {slot: launch[slot] for slot in OWN_SLOTS if slot in launch} | launch.get("resources", {})
+    if resources:
+        found["resources"] = resources
+    if launch.get("mounts") is not None:
+        found["extra_mounts"] = [_read_mount(text) for text in launch["mounts"]]
+    return found
+
+
+def _read_mount(text: str) -> dict[str, Any]:
+    """`SOURCE[:TARGET[:ro|rw]]`. Raises `InvalidInput`."""
+    source, *rest = text.split(":")
+    if len(rest) > 2 or (len(rest) == 2 and rest[1] not in ("ro", "rw")):
+        raise InvalidInput(f"cannot read the mount {text!r}", hint="write SOURCE[:TARGET[:ro|rw]]")
+    mount: dict[str, Any] = {"source": source}
+    if rest and rest[0]:
+        mount["target"] = rest[0]
+    if len(rest) == 2:
+        mount["read_only"] = rest[1] == "ro"
+    return mount
 
 
 # --- a launch that is modified --------------------------------------------------------------------------------------
