@@ -14,7 +14,7 @@ from orchestrator.api.errors import problem
 from orchestrator.api.routes import TAR, WEBSOCKET, Route, answer, parameters
 from orchestrator.api.streams import CLOSING
 from orchestrator.core.errors import InvalidInput
-from orchestrator.core.inside_views import ERR, OUT, CopiedView, ExecEnd, ExecQuery, FilesQuery, PutQuery, Told
+from orchestrator.core.inside_views import ERR, OUT, CopiedView, ExecControl, ExecEnd, ExecQuery, FilesQuery, PutQuery
 from orchestrator.core.ports import Execution, Invocation
 
 _PING = 10.0
@@ -96,7 +96,7 @@ async def _read(socket: web.WebSocketResponse, execution: Execution) -> None:
             await execution.write(message.data)
         elif message.type is WSMsgType.TEXT:
             with contextlib.suppress(ValidationError):
-                told = Told.model_validate_json(message.data)
+                told = ExecControl.model_validate_json(message.data)
                 if told.size:
                     await execution.resize(*told.size)
                 if told.eof:

@@ -34,7 +34,7 @@ from orchestrator.core.views import instant
 from orchestrator.folders import Reading, Scanner, models, read_folder
 from orchestrator.folders.files import shown
 from orchestrator.folders.models import Found, Written
-from orchestrator.folders.pinned import pinned, told
+from orchestrator.folders.pinned import disk_errors, pinned
 from orchestrator.folders.reading import Place, locate
 from orchestrator.folders.uploads import Part, upload_of
 
@@ -130,12 +130,7 @@ class ModelFolders(ServiceChanges):
 
     async def upload(self, name: str, file: str) -> UploadView:
         place, parts = await self._place(name), known_path(file)
-
-        def look() -> UploadView:
-            with told(f"look for an upload of {file}"), pinned(place) as folder:
-                return upload_of(folder, parts)
-
-        return await asyncio.to_thread(look)
+        return await asyncio.to_thread(upload_of, place, parts)
 
     async def upload_part(
         self, name: str, file: str, chunks: AsyncIterator[bytes], *, offset: int, total: int, executable: bool
@@ -147,7 +142,7 @@ class ModelFolders(ServiceChanges):
         with ExitStack() as closing:
 
             def begin() -> Part:
-                with told(f"upload {file}"):
+                with disk_errors(f"upload {file}"):
                     folder = closing.enter_context(pinned(place))
                 return closing.enter_context(Part(folder, parts, offset, total, executable=executable))
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.output import span
-from orchestrator.cli.trees import Branch, Drawing, Told, leaf
+from orchestrator.cli.trees import Branch, Drawing, News, leaf
 
 if TYPE_CHECKING:
     from orchestrator.core.plan_views import ProgressView, TargetView
@@ -27,7 +27,7 @@ class Lines:
     def __init__(self, targets: Sequence[TargetView], *, quiet: bool) -> None:
         self._names = {t.id: t.service for t in targets}
         self._quiet = quiet
-        self._told = Told()
+        self._news = News()
 
     def __enter__(self) -> Lines:
         return self
@@ -43,7 +43,7 @@ class Lines:
                 continue
             line = f"{self._names[one.id]}: {_standing(one)}"
             news = _CLOCK.sub("", f"{_said(one)} {[fetch.image for fetch in one.fetching]}")
-            self._told.tell(one.id, line, news, time.monotonic(), goes_on=bool(one.fetching))
+            self._news.tell(one.id, line, news, time.monotonic(), goes_on=bool(one.fetching))
 
 
 class Live:

@@ -21,7 +21,7 @@ from orchestrator.core.errors import InvalidInput, OrchestratorError
 from orchestrator.core.ports import PullProgress
 from orchestrator.core.problems import Problem
 from orchestrator.folders import read_folder
-from orchestrator.folders.pinned import told, write_whole
+from orchestrator.folders.pinned import disk_errors, write_whole
 from orchestrator.folders.reading import definition_name
 from orchestrator.folders.sources import DEFINITIONS
 from orchestrator.runtimes.docker.inspecting import Inspected, inspect_container, inspect_image
@@ -84,7 +84,7 @@ def _write(file: Path, text: str, settings: Settings) -> None:
         _show([p for p in reading.problems if p.severity == "error"], text)
         hint = "what is refused by config.toml must be opened there; --name and --port change the rest"
         raise InvalidInput(f"cannot write {file}: it would not be valid", hint=hint, code="definition_invalid")
-    with told(f"write {file}"):
+    with disk_errors(f"write {file}"):
         file.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(file.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.output import COLOURS, span
-from orchestrator.cli.trees import Branch, Drawing, Told, leaf
+from orchestrator.cli.trees import Branch, Drawing, News, leaf
 from orchestrator.core.causes import HOPELESS
 from orchestrator.core.state import RoutingStatus, ServiceStatus
 
@@ -105,7 +105,7 @@ class PlainProgress:
     """For logs and pipes: a line each time a service's state changes, and how far a download is now and then."""
 
     def __init__(self) -> None:
-        self._told = Told()
+        self._news = News()
 
     def __enter__(self) -> PlainProgress:
         return self
@@ -123,7 +123,7 @@ class PlainProgress:
             fetch = fetching(one, picture)
             said = f"{line}: {fetch.said}" if fetch is not None else line
             news = f"{line}: {fetch.image}" if fetch is not None else line
-            self._told.tell(one.name, said, news, time.monotonic(), goes_on=fetch is not None)
+            self._news.tell(one.name, said, news, time.monotonic(), goes_on=fetch is not None)
 
 
 class LiveProgress:

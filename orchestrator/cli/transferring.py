@@ -12,15 +12,15 @@ from pathlib import Path
 from orchestrator.cli.common import Common, ask
 from orchestrator.cli.output import clean, print_json, span
 from orchestrator.client import Client
-from orchestrator.client.transfers import Told, fetch, send
+from orchestrator.client.transfers import Report, fetch, send
 from orchestrator.core.errors import InvalidInput
-from orchestrator.core.file_names import is_shown
+from orchestrator.core.file_names import is_file_name
 from orchestrator.core.model_views import ModelView
 from orchestrator.core.units import size_text
 
 EVERY = 10.0
 """Seconds between lines about one file, where there is no terminal."""
-Show = Callable[[str], Told]
+Show = Callable[[str], Report]
 """Begins to show one file."""
 
 
@@ -70,8 +70,8 @@ def planned(given: Sequence[Path], to: str | None) -> dict[str, Path]:
 def _files(folder: Path) -> Iterator[Path]:
     """All that is not hidden; links to files are files, those to folders are not followed."""
     for top, folders, names in os.walk(folder):
-        folders[:] = sorted(one for one in folders if is_shown(one))
-        yield from (Path(top, one) for one in sorted(names) if is_shown(one) and Path(top, one).is_file())
+        folders[:] = sorted(one for one in folders if is_file_name(one))
+        yield from (Path(top, one) for one in sorted(names) if is_file_name(one) and Path(top, one).is_file())
 
 
 def download_one(common: Common, name: str, path: str, output: Path | None) -> None:
@@ -112,7 +112,7 @@ def _silence() -> Iterator[Show]:
 
 @contextmanager
 def _lines() -> Iterator[Show]:
-    def show(name: str) -> Told:
+    def show(name: str) -> Report:
         began, last, first = time.monotonic(), time.monotonic(), -1
 
         def told(at: int, total: int) -> None:
@@ -132,7 +132,7 @@ def _lines() -> Iterator[Show]:
     yield show
 
 
-def _once(told: Told) -> Told:
+def _once(told: Report) -> Report:
     """The end is told once, though it may be reported more often."""
     done = False
 
@@ -170,7 +170,7 @@ def _bars() -> Iterator[Show]:
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn()) as progress:
 
-        def show(name: str) -> Told:
+        def show(name: str) -> Report:
             tasks: list[TaskID] = []
 
             def told(at: int, total: int) -> None:

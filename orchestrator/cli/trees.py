@@ -104,7 +104,7 @@ class Drawing:
         self._live.update(drawn(headline, branches, get_terminal_size().lines - 1), refresh=True)
 
 
-class Told:
+class News:
     """For logs and pipes: a line is told when it says something new, or (`goes_on`) after a while."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from orchestrator.cli.common import INTERRUPTED, Common, connect
 from orchestrator.cli.output import dump, one_line, print_json
 from orchestrator.cli.progress import LiveProgress, Picture, fetching
 from orchestrator.cli.services import ServiceName
-from orchestrator.cli.trees import Told
+from orchestrator.cli.trees import News
 from orchestrator.core.errors import NotFound, OrchestratorError, Unavailable
 from orchestrator.core.state import ServiceStatus
 
@@ -163,7 +163,7 @@ class Lines:
     def __init__(self, ref: str, *, quiet: bool) -> None:
         self._ref = ref
         self._quiet = quiet
-        self._told = Told()
+        self._news = News()
 
     def __enter__(self) -> Lines:
         return self
@@ -180,7 +180,7 @@ class Lines:
         fetch = fetching(picture.services[0], picture) if picture.services else None
         said = f"{line}; {fetch.said}" if fetch is not None else line
         news = _CLOCK.sub("", line) + (fetch.image if fetch is not None else "")
-        self._told.tell(self._ref, said, news, time.monotonic(), goes_on=fetch is not None)
+        self._news.tell(self._ref, said, news, time.monotonic(), goes_on=fetch is not None)
 
 
 def _shown(ref: str, *, quiet: bool) -> AbstractContextManager[Shown]:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from orchestrator.core.error_views import ErrorView
 from orchestrator.core.errors import Unavailable
-from orchestrator.core.inside_views import ERR, ExecEnd, Told
+from orchestrator.core.inside_views import ERR, ExecControl, ExecEnd
 from orchestrator.core.ports import Chunk
 
 
@@ -49,13 +49,13 @@ class RemoteExecution:
             if data:
                 await self._socket.send_bytes(data)
             else:
-                await self._socket.send_str(Told(eof=True).model_dump_json())
+                await self._socket.send_str(ExecControl(eof=True).model_dump_json())
         except ConnectionError:
             pass  # whoever reads the output is told
 
     async def resize(self, columns: int, rows: int) -> None:
         if not self._socket.closed:
-            await self._socket.send_str(Told(size=(columns, rows)).model_dump_json())
+            await self._socket.send_str(ExecControl(size=(columns, rows)).model_dump_json())
 
     async def wait(self) -> int:
         """Once the output has ended."""

@@ -15,14 +15,14 @@ from orchestrator.core.errors import Conflict, InvalidInput, NotFound, Orchestra
 from orchestrator.core.model_views import PART, TAIL, FileView, UploadView
 
 Result = TypeVar("Result")
-Told = Callable[[int, int], None]
+Report = Callable[[int, int], None]
 """Bytes that are there and bytes of all; again and again."""
 PATIENCE = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds before each further try; tries count anew once a byte came through."""
 FINAL = frozenset({"disk_full", "not_writable"})
 
 
-async def send(client: Client, model: str, file: Path, target: str, told: Told) -> UploadView:
+async def send(client: Client, model: str, file: Path, target: str, report: Report) -> UploadView:
     """Upload `file` as `target` (a path in the model folder). What the daemon has of it already is not sent again.
 
     Raises `InvalidInput` (it is no file, or changes while it is sent) and what the client does.
@@ -33,16 +33,16 @@ async def send(client: Client, model: str, file: Path, target: str, told: Told) 
             if not stat.S_ISREG(seen.st_mode):
                 raise InvalidInput(f"cannot upload {file}: it is not a regular file")
             await client.upload(model, target)  # who is not there at all is not waited for
-            upload = _Sending(client, model, target, source, told)
+            upload = _Sending(client, model, target, source, report)
             return await _again(upload.run, upload.at)
     except OSError as error:
         raise InvalidInput(f"cannot read {file}: {error.strerror or error}") from None
 
 
 class _Sending:
-    def __init__(self, client: Client, model: str, target: str, source: BinaryIO, told: Told) -> None:
+    def __init__(self, client: Client, model: str, target: str, source: BinaryIO, report: Report) -> None:
         self._client, self._model, self._target = client, model, target
-        self._source, self._told = source, told
+        self._source, self._report = source, report
         seen = os.fstat(source.fileno())
         self._total, self._executable = seen.st_size, bool(seen.st_mode & stat.S_IXUSR)
         self._at = 0
@@ -55,14 +55,14 @@ class _Sending:
         seen = await self._client.upload(self._model, self._target)
         self._at = seen.received if await asyncio.to_thread(self._goes_on, seen) else 0
         while True:
-            self._told(self._at, self._total)
+            self._report(self._at, self._total)
             data = await asyncio.to_thread(self._read)
             done = await self._client.upload_part(
                 self._model, self._target, data, offset=self._at, total=self._total, executable=self._executable
             )
             self._at = done.received
             if done.done:
-                self._told(self._at, self._total)
+                self._report(self._at, self._total)
                 return done
 
     def _goes_on(self, seen: UploadView) -> bool:
@@ -80,23 +80,23 @@ class _Sending:
         return data
 
 
-async def fetch(client: Client, model: str, path: str, target: Path, told: Told) -> int:
+async def fetch(client: Client, model: str, path: str, target: Path, report: Report) -> int:
     """Download a file to `target`, which is whole or not there; its bytes. What is here of it already, from before an
     interruption, is not fetched again. Raises `InvalidInput` where `target` cannot be written, and what the client
     does.
     """
     try:
         await file_view(client, model, path)  # who is not there at all is not waited for
-        download = _Fetching(client, model, path, target, told)
+        download = _Fetching(client, model, path, target, report)
         return await _again(download.run, download.at)
     except OSError as error:
         raise InvalidInput(f"cannot write {target}: {error.strerror or error}") from None
 
 
 class _Fetching:
-    def __init__(self, client: Client, model: str, path: str, target: Path, told: Told) -> None:
+    def __init__(self, client: Client, model: str, path: str, target: Path, report: Report) -> None:
         self._client, self._model, self._path, self._target = client, model, path, target
-        self._told = told
+        self._report = report
         self._at = 0
 
     def at(self) -> int:
@@ -109,12 +109,12 @@ class _Fetching:
         with draft.open("ab") as file:
             self._at = file.tell() if file.tell() <= seen.size else 0
             file.truncate(self._at)
-            self._told(self._at, seen.size)
+            self._report(self._at, seen.size)
             if self._at < seen.size:
                 async for some in self._client.download(self._model, self._path, offset=self._at):
                     await asyncio.to_thread(file.write, some)
                     self._at += len(some)
-                    self._told(self._at, seen.size)
+                    self._report(self._at, seen.size)
         if self._at != seen.size:
             draft.unlink()
             raise Unavailable(f"cannot download {self._path}: it changed while it was sent", code="changed")

@@ -50,8 +50,8 @@ def known_path(text: str, *, empty: bool = False) -> tuple[str, ...]:
         raise NotFound(error.message, hint=error.hint) from None
 
 
-def is_shown(name: str) -> bool:
-    """Is a file of this name one that can be named from outside?"""
+def is_file_name(name: str) -> bool:
+    """Can a file that is named from outside have this name?"""
     return not _wrong(name)
 
 

@@ -30,7 +30,7 @@ class ExecQuery(Request):
     """Height of its terminal."""
 
 
-class Told(BaseModel):
+class ExecControl(BaseModel):
     """A text message of who asked: `size` is columns and rows of the terminal, `eof` ends the input."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")

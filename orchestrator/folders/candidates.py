@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.core.errors import InvalidInput, NotFound, Unavailable
+from orchestrator.core.file_names import checked_name
 from orchestrator.folders.files import cause
 from orchestrator.folders.pinned import Pinned, lies_at, pinned, write_below, write_whole
 from orchestrator.folders.reading import Place, Reading, context_of, definition_name, finish, locate, refused
@@ -119,10 +120,7 @@ def _definition(folder: Path, settings: Settings) -> Path | None:
 
 def _target(name: str, settings: Settings) -> Path:
     """The folder of that name that is served already, else one below the first models_dir."""
-    if not name or name.startswith(".") or not name.isprintable():
-        hint = "a name of printable characters that begins without a dot"
-        raise InvalidInput(f"cannot use {name!r} as the name of a model folder", hint=hint)
-    known = [models_dir / name for models_dir in settings.models_dirs]
+    known = [models_dir / checked_name(name) for models_dir in settings.models_dirs]
     return next((path for path in known if path.is_dir()), known[0])
 
 

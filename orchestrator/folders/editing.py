@@ -20,7 +20,7 @@ from orchestrator.core.composing import MAX_BYTES
 from orchestrator.core.definition import Deployment
 from orchestrator.core.errors import Conflict
 from orchestrator.core.kinds import Also
-from orchestrator.folders.pinned import looked_at, pinned, reopened, told, write_below
+from orchestrator.folders.pinned import disk_errors, looked_at, pinned, reopened, write_below
 from orchestrator.folders.reading import locate
 from orchestrator.settings import Settings
 
@@ -50,7 +50,7 @@ def edited(text: str, model: str, values: Mapping[str, Any], gone: Sequence[str]
 def write_definition(file: Path, before: str, after: str, settings: Settings) -> None:
     """Replace the file's text, whole or not at all. Raises `Conflict` where it is not `before` any more, and
     `Unavailable` where it cannot be written."""
-    with told(f"edit {file}"), pinned(locate(file.parent, settings)) as folder:
+    with disk_errors(f"edit {file}"), pinned(locate(file.parent, settings)) as folder:
         with looked_at(folder, [file.name]) as fd, open(reopened(fd, os.O_RDONLY), "rb") as now:
             if now.read(MAX_BYTES + 1) != before.encode():
                 raise Conflict(f"cannot edit {file}: it has changed meanwhile", hint="look at it again", code="changed")

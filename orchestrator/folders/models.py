@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from orchestrator.core.composing import MAX_BYTES
 from orchestrator.core.errors import Conflict, InvalidDefinition, InvalidInput, NotFound, Unavailable
-from orchestrator.core.file_names import checked_name, is_model_name, is_shown
+from orchestrator.core.file_names import checked_name, is_file_name, is_model_name
 from orchestrator.core.model_views import FileView
 from orchestrator.core.problems import is_valid
 from orchestrator.core.views import instant
@@ -26,19 +26,19 @@ from orchestrator.folders.pinned import (
     FOLDER_MODE,
     OURS,
     Pinned,
+    disk_errors,
     lies_at,
     looked_at,
     parent_of,
     pinned,
     reopened,
     sync,
-    told,
     where,
     write_below,
 )
 from orchestrator.folders.reading import Place, Reading, definition_name, locate, read_folder
 from orchestrator.folders.scanner import folders_of
-from orchestrator.folders.sources import DEFINITIONS
+from orchestrator.folders.sources import DEFINITIONS, leads_out
 from orchestrator.folders.uploads import forget_uploads
 from orchestrator.settings import Settings
 
@@ -104,7 +104,7 @@ def make(name: str, settings: Settings) -> Place:
             text = f"cannot make the model folder {name}: {models_dir / name} is there"
             raise Conflict(text, hint="give it another name", code="name_taken")
     path = settings.models_dirs[0] / name
-    with told(f"make the model folder {path}"):
+    with disk_errors(f"make the model folder {path}"):
         path.mkdir(FOLDER_MODE)
         path.chmod(FOLDER_MODE)
     return locate(path, settings)
@@ -113,7 +113,7 @@ def make(name: str, settings: Settings) -> Place:
 def take_away(place: Place) -> Path | None:
     """The folder is gone at once for whoever looks: it now lies, hidden, where `destroy` removes it. A link is removed
     itself, and what it leads to stays: None."""
-    with told(f"remove the model folder {place.listed}"):
+    with disk_errors(f"remove the model folder {place.listed}"):
         if place.listed.is_symlink():
             place.listed.unlink()
             return None
@@ -123,7 +123,7 @@ def take_away(place: Place) -> Path | None:
 
 def destroy(hidden: Path) -> None:
     """With what an end of the daemon left of others. Raises `Unavailable` where something of it stays."""
-    with told(f"remove all of {hidden}"):
+    with disk_errors(f"remove all of {hidden}"):
         shutil.rmtree(hidden)
     for left in hidden.parent.glob(f"{OURS}removed-*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -132,10 +132,10 @@ def destroy(hidden: Path) -> None:
 def files_in(place: Place, parts: Sequence[str]) -> list[FileView]:
     """What lies directly in a folder of the model folder: folders first, each by name."""
     path = "/".join(parts)
-    with told(f"list {path or place.listed.name}"), pinned(place) as folder, looked_at(folder, parts) as seen:
+    with disk_errors(f"list {path or place.listed.name}"), pinned(place) as folder, looked_at(folder, parts) as seen:
         fd = reopened(seen, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            found = [view for name in os.listdir(fd) if is_shown(name) and (view := _view(folder, fd, path, name))]  # noqa: PTH208
+            found = [view for name in os.listdir(fd) if is_file_name(name) and (view := _view(folder, fd, path, name))]  # noqa: PTH208
         finally:
             os.close(fd)
     return sorted(found, key=lambda one: (one.kind != "folder", one.path))
@@ -173,7 +173,7 @@ def _kind(found: os.stat_result) -> str:
 def open_file(place: Place, parts: Sequence[str]) -> BinaryIO:
     """A regular file, to be read and closed."""
     path = "/".join(parts)
-    with told(f"read {path}"), pinned(place) as folder, looked_at(folder, parts) as fd:
+    with disk_errors(f"read {path}"), pinned(place) as folder, looked_at(folder, parts) as fd:
         mode = os.fstat(fd).st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError
@@ -185,7 +185,7 @@ def open_file(place: Place, parts: Sequence[str]) -> BinaryIO:
 def remove_file(place: Place, parts: Sequence[str]) -> None:
     """A file, a folder with all that is in it, a link itself, or what has come of an upload."""
     path, name = "/".join(parts), parts[-1]
-    with told(f"remove {path}"), pinned(place) as folder, parent_of(folder, parts) as fd:
+    with disk_errors(f"remove {path}"), pinned(place) as folder, parent_of(folder, parts) as fd:
         begun = forget_uploads(fd, name)
         found = lies_at(fd, name)
         if found is not None and stat.S_ISDIR(found.st_mode):
@@ -203,7 +203,7 @@ def remove_file(place: Place, parts: Sequence[str]) -> None:
 def definition_of(place: Place, settings: Settings) -> Written:
     """The one that the daemon reads, also where it is not valid."""
     file = _definition_file(place, settings)
-    with told(f"read {file}"):
+    with disk_errors(f"read {file}"):
         try:
             data = read(place.listed / file, place.root).data
         except FileNotFoundError:
@@ -229,7 +229,7 @@ def write_definition(place: Place, text: str, digest: str | None, settings: Sett
         state = "it is there already" if digest is None else "it is gone" if now is None else "it was changed meanwhile"
         hint = "read it again and make your change there"
         raise Conflict(f"cannot write {file} of {place.listed.name}: {state}", hint=hint, code="changed")
-    with told(f"write {place.listed / file}"), pinned(place) as folder:
+    with disk_errors(f"write {place.listed / file}"), pinned(place) as folder:
         write_below(folder, file, data)
     return Written(file, data, hashlib.sha256(data).hexdigest())
 
@@ -249,7 +249,7 @@ def _encoded(text: str) -> bytes:
 def _definition_file(place: Place, settings: Settings) -> str:
     """Its path in the folder; the usual one where there is none."""
     own = definition_name(place.listed, settings)
-    if own and (Path(own).is_absolute() or ".." in Path(own).parts or "\0" in own):
+    if leads_out(own):
         raise Conflict(f"cannot use the definition's name {own!r}: it leads out of the folder")
     if own:
         return own

@@ -142,7 +142,7 @@ def sync(fd: int) -> None:
 
 
 @contextmanager
-def told(doing: str) -> Iterator[None]:
+def disk_errors(doing: str) -> Iterator[None]:
     """Errors of the disk as errors for users, who were `doing` this (an infinitive with its object)."""
     try:
         yield

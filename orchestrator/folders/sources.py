@@ -88,13 +88,18 @@ def _find(sources: Sources, folder: Path, definition: str) -> Path | None:
             sources.problems.append(Problem("warning", str(there[0]), 0, 0, "", message, "remove one of them"))
         return there[0] if there else None
     path = folder / definition
-    if Path(definition).is_absolute() or ".." in Path(definition).parts or "\0" in definition:
+    if leads_out(definition):
         _fail(sources, path, f"the definition's name {definition!r} leads out of the folder")
     elif _look(sources, path):
         return path
     elif not sources.problems:
         _fail(sources, path, f"there is no file {definition}, which is named as this folder's definition")
     return None
+
+
+def leads_out(definition: str) -> bool:
+    """Does a definition's name mean a file that is not in the folder?"""
+    return Path(definition).is_absolute() or ".." in Path(definition).parts or "\0" in definition
 
 
 def _look(sources: Sources, path: Path) -> bool:

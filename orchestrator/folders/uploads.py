@@ -18,7 +18,18 @@ from types import TracebackType
 
 from orchestrator.core.errors import Conflict, InvalidInput, Unavailable
 from orchestrator.core.model_views import TAIL, UploadView
-from orchestrator.folders.pinned import FILE_MODE, OURS, Pinned, lies_at, parent_of, put_in_place, told
+from orchestrator.folders.pinned import (
+    FILE_MODE,
+    OURS,
+    Pinned,
+    disk_errors,
+    lies_at,
+    parent_of,
+    pinned,
+    put_in_place,
+    reopened,
+)
+from orchestrator.folders.reading import Place
 
 LEFT = 7 * 86400
 """Seconds after which a part that nobody went on with is removed by the next upload beside it."""
@@ -40,7 +51,7 @@ class Part:
         self._closed = False
         self.received = offset
         try:
-            with told(self._doing):
+            with disk_errors(self._doing):
                 self._fd = self._open.enter_context(parent_of(folder, parts, make=offset == 0))
                 self._file = self._begin(offset)
         except BaseException:
@@ -107,7 +118,7 @@ class Part:
         if self.received + len(data) > self._total:
             text = f"cannot {self._doing}: more than its {self._total} bytes were sent"
             raise InvalidInput(text, hint="is the file being written to? send it again from the beginning")
-        with self._lock, told(self._doing):
+        with self._lock, disk_errors(self._doing):
             if self._closed:
                 return
             left = memoryview(data)
@@ -118,7 +129,7 @@ class Part:
 
     def end(self) -> UploadView:
         """After the part's last byte: the file is put in its place if that was its last one, too."""
-        with self._lock, told(self._doing):
+        with self._lock, disk_errors(self._doing):
             done = self.received == self._total
             tail = _digest(self._file, self.received)
             if done:
@@ -133,13 +144,13 @@ class Part:
             self._open.close()
 
 
-def upload_of(folder: Pinned, parts: Sequence[str]) -> UploadView:
+def upload_of(place: Place, parts: Sequence[str]) -> UploadView:
     """How far the latest upload of a file is. Raises errors of `core.errors`."""
     path = "/".join(parts)
     latest: tuple[float, str, int] = (0.0, "", 0)
-    with told(f"look for an upload of {path}"), ExitStack() as open_:
+    with disk_errors(f"look for an upload of {path}"), ExitStack() as open_:
         try:
-            fd = open_.enter_context(parent_of(folder, parts))
+            fd = open_.enter_context(parent_of(open_.enter_context(pinned(place)), parts))
         except FileNotFoundError:
             return UploadView(path=path, received=0, total=0)
         for name, total, seen in _drafts(fd, parts[-1]):
@@ -185,7 +196,7 @@ def _drafts(fd: int, name: str) -> Iterator[tuple[str, int, os.stat_result]]:
 def _hidden(fd: int, prefix: str) -> list[tuple[str, os.stat_result]]:
     """Regular files in the folder `fd` whose names begin so."""
     found = []
-    again = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    again = reopened(fd, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with os.scandir(again) as entries:
             for entry in entries:

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from orchestrator.core.errors import NotFound, RuntimeFailure, Unavailable
 from orchestrator.core.listening import Listener
-from orchestrator.core.paths import HOME
 from orchestrator.core.ports import (
     Clock,
     Command,
@@ -192,14 +191,14 @@ class MemorySandbox:
         self._member = member
 
     async def write(self, path: str, body: bytes, *, mode: int, append: bool) -> None:
-        path, files = _absolute(path), self._member.files
+        path, files = memory_files.absolute(path), self._member.files
         if path in self._member.folders:
             raise RuntimeFailure(f"cannot write {path}: it is a folder", code="is_a_directory")
         await self.mkdir(path.rpartition("/")[0] or "/")
         files[path] = ((files[path][0] if append and path in files else b"") + body, mode)
 
     async def mkdir(self, path: str) -> None:
-        parts = _absolute(path).strip("/").split("/")
+        parts = memory_files.absolute(path).strip("/").split("/")
         folders = ["/" + "/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
         for folder in folders:
             if folder in self._member.files:
@@ -236,7 +235,3 @@ def _observed(member: Member) -> Observed:
 def _fail(program: Program, step: str) -> None:
     if error := program.fails.get(step):
         raise error
-
-
-def _absolute(path: str) -> str:
-    return path if path.startswith("/") else f"{HOME}/{path}"

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Literal
 
-Reader = tuple[Literal["out", "err"], asyncio.StreamReader]
+Stream = Literal["out", "err"]
+STREAMS: tuple[Stream, ...] = ("out", "err")
+Reader = tuple[Stream, asyncio.StreamReader]
 
 
 class Ends:
@@ -27,12 +29,12 @@ class Ends:
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
-        for descriptor, name in zip(self._reading, ("out", "err"), strict=False):
+        for descriptor, name in zip(self._reading, STREAMS, strict=False):
             reader = asyncio.StreamReader()
             protocol = asyncio.StreamReaderProtocol(reader)
             transport, _ = await loop.connect_read_pipe(lambda p=protocol: p, self._owned(descriptor, "rb"))  # type: ignore[misc]
             self._transports.append(transport)
-            self.readers.append(("err" if name == "err" else "out", reader))
+            self.readers.append((name, reader))
         if self._writing is not None:
             written, flow = await loop.connect_write_pipe(
                 asyncio.streams.FlowControlMixin, self._owned(self._writing, "wb")

@@ -42,8 +42,11 @@ def members(folder: Path, recorded: Mapping[str, Any]) -> set[int]:
 def marked(name: str, value: str) -> set[int]:
     """Every living process whose environment has this variable, and all below them."""
     known = _marked(name, value)
-    found = known | descendants(known) if known else known
-    return {pid for pid in found if stat_fields(pid)[:1] not in ([], ["Z"], ["X"])}
+    return _living(known | descendants(known)) if known else known
+
+
+def _living(pids: set[int]) -> set[int]:
+    return {pid for pid in pids if stat_fields(pid)[:1] not in ([], ["Z"], ["X"])}
 
 
 def _marked(name: str, value: str) -> set[int]:
@@ -90,7 +93,7 @@ def _owner(pid: int, stats: Mapping[int, list[str]], owner: Mapping[int, str]) -
 def end_all(folder: Path, recorded: Mapping[str, Any], limit: float = 5.0) -> bool:
     """SIGKILL until nothing of the routing is left. False: something survived for `limit` seconds."""
     deadline = time.monotonic() + limit
-    while left := {pid for pid in members(folder, recorded) if stat_fields(pid)[:1] not in ([], ["Z"], ["X"])}:
+    while left := _living(members(folder, recorded)):
         send(left, signal.SIGKILL)
         if time.monotonic() > deadline:
             return False
