@@ -26,6 +26,7 @@ from orchestrator.core.launching import (
     taken_away,
     without_defaults,
 )
+from orchestrator.core.report import join
 from orchestrator.core.spec import ServiceSpec
 from orchestrator.core.state import Attempts, RoutingStatus, Service
 from orchestrator.core.status import routing_status
@@ -142,7 +143,7 @@ class Modifying(ServiceChanges):
             changed = launching.reset(service, list(hot))
         else:
             cold = [c.path for c in field_changes(file, wanted) if c.path not in HOT_PATHS.values()]
-            if cold := [*cold, *(f"deployment.{key}" for key in gone)]:
+            if cold := [*cold, *(_path(key) for key in gone)]:
                 hint = f"edit it there, or `orchestrator modify {service.name} … --edit` does it"
                 raise _declared_in(service, cold, str(reading.file), hint)
             changed = overridden(service, hot, file)
@@ -180,10 +181,16 @@ def _not_as_asked(
     mine = next((s for s in after.services if s.model_name == model), None)
     if mine is None or others[0] != others[1]:
         return "other services would change, too"
-    free = {f"deployment.{key}" for key in (*back, *gone)}
+    free = {_path(key) for key in (*back, *gone)}
     paths = [c.path for c in field_changes(wanted, mine)]
-    wrong = [path for path in paths if path not in free] + [f"deployment.{k}" for k in gone if _has(mine, k)]
+    wrong = [path for path in paths if path not in free] + [_path(k) for k in gone if _has(mine, k)]
     return f"{', '.join(wrong)} would not be as asked" if wrong else ""
+
+
+def _path(key: str) -> str:
+    """Of a deployment key (`image`, `environ.KEY`), as changes are told."""
+    name, dot, inner = key.partition(".")
+    return join(f"deployment.{name}", inner) if dot else f"deployment.{name}"
 
 
 def _has(spec: ServiceSpec, key: str) -> bool:

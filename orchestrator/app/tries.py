@@ -30,6 +30,7 @@ from orchestrator.core.symptoms import exit_meaning, log_symptom, probe_symptom
 from orchestrator.core.views import instant
 from orchestrator.executor import Launch, Launcher
 from orchestrator.folders import read_folder
+from orchestrator.folders.launched import misnamed
 from orchestrator.scheduler.prober import Prober, Target
 from orchestrator.settings import Settings
 
@@ -229,10 +230,13 @@ class Tries:
         """Raises `InvalidInput` with every error of the definition."""
         path = self._place(request.folder)
         file = path if os.path.isfile(path) else None  # noqa: PTH113  # a name that is too long is none
+        folder = path.parent if file else path
+        if why := misnamed(folder, request.definition or "", self._settings, file=file):
+            raise InvalidInput(f"cannot try {path}: {why}", code="definition_invalid")
         told = request.model_dump(mode="json", exclude_none=True, exclude={"name", "count"})
         launch, problems = deployment_from_mapping(deployment_of(told), "--try")
         reading = read_folder(
-            path.parent if file else path,
+            folder,
             self._settings,
             runtime=self._runtime.name,
             file=file,

@@ -19,19 +19,23 @@ def packed(path: Path, name: str) -> Iterator[bytes]:
 
 
 def _tree(path: Path, name: str) -> Iterator[bytes]:
-    facts = path.lstat()
-    info = tarfile.TarInfo(name)
-    info.mode, info.mtime = stat.S_IMODE(facts.st_mode) & 0o777, int(facts.st_mtime)
-    if stat.S_ISREG(facts.st_mode):
-        yield from _file(path, info)
-    elif stat.S_ISLNK(facts.st_mode):
-        info.type, info.linkname = tarfile.SYMTYPE, os.readlink(path)  # noqa: PTH115
-        yield _header(info)
-    elif stat.S_ISDIR(facts.st_mode):
-        info.type = tarfile.DIRTYPE
-        yield _header(info)
-        for entry in sorted(os.listdir(path)):  # noqa: PTH208
-            yield from _tree(path / entry, f"{name}/{entry}")
+    """Deepest last; a list of its own, since what programs write is deeper than Python recurses."""
+    left = [(path, name)]
+    while left:
+        path, name = left.pop()
+        facts = path.lstat()
+        info = tarfile.TarInfo(name)
+        info.mode, info.mtime = stat.S_IMODE(facts.st_mode) & 0o777, int(facts.st_mtime)
+        if stat.S_ISREG(facts.st_mode):
+            yield from _file(path, info)
+        elif stat.S_ISLNK(facts.st_mode):
+            info.type, info.linkname = tarfile.SYMTYPE, os.readlink(path)  # noqa: PTH115
+            yield _header(info)
+        elif stat.S_ISDIR(facts.st_mode):
+            info.type = tarfile.DIRTYPE
+            yield _header(info)
+            entries = sorted(os.listdir(path), reverse=True)  # noqa: PTH208
+            left += [(path / entry, f"{name}/{entry}") for entry in entries]
 
 
 def _file(path: Path, info: tarfile.TarInfo) -> Iterator[bytes]:

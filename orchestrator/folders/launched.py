@@ -3,6 +3,7 @@ by the scheduler's reader."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,27 @@ from typing import Any
 from orchestrator.core.launching import deployment_of
 from orchestrator.core.loading import deployment_from_mapping
 from orchestrator.core.problems import Problem
-from orchestrator.folders.reading import Reading, read_folder
+from orchestrator.folders.reading import Place, Reading, locate, read_folder, refused
 from orchestrator.settings import Settings
+
+
+def misnamed(folder: Path, definition: str, settings: Settings, *, file: Path | None = None) -> str:
+    """Why a folder that somebody names must not be used with this `definition` (or `file`, its path); empty: it may.
+
+    Whoever may ask the API must not thereby get any folder of this host mounted, or any file of it shown in an error.
+    So beside the folders of models_dirs only those will do that somebody made model folders, on this host: their
+    definition, which nobody brings there from outside, lies directly in them and is YAML by its name.
+    """
+    name = Path(definition)
+    if file is not None:
+        place, real = locate(folder, settings), Path(os.path.realpath(file))
+        if place.root is not None and not real.is_relative_to(place.root):
+            return f"{file.name} is a link that leads out of {place.root}"
+        name = Path(real.name)
+    listed = Path(os.path.normpath(folder.absolute())).parent in settings.models_dirs
+    if listed or name == Path() or (len(name.parts) == 1 and name.suffix in (".yml", ".yaml")):
+        return ""
+    return f"{name} cannot be its definition: outside of models_dirs that is a .yml or .yaml directly in the folder"
 
 
 def read_launched(folder: Path, launch: Mapping[str, Any], settings: Settings, runtime: str) -> Reading:
@@ -20,6 +40,8 @@ def read_launched(folder: Path, launch: Mapping[str, Any], settings: Settings, r
     read; all else that is wrong is in the reading's problems."""
     deployment, problems = deployment_from_mapping(deployment_of(launch), "start")
     definition = launch.get("definition")
+    if why := misnamed(folder, definition or "", settings):
+        return refused(Place(folder, folder, None, why))
     reading = read_folder(folder, settings, runtime=runtime, launch=deployment, definition=definition)
     if problems:
         reading = replace(reading, problems=(*reading.problems, *problems), services=())

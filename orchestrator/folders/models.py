@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
@@ -37,6 +36,7 @@ from orchestrator.folders.pinned import (
     write_below,
 )
 from orchestrator.folders.reading import Place, Reading, definition_name, locate, read_folder
+from orchestrator.folders.removing import remove_tree
 from orchestrator.folders.scanner import folders_of
 from orchestrator.folders.sources import DEFINITIONS, leads_out
 from orchestrator.folders.uploads import forget_uploads
@@ -124,9 +124,10 @@ def take_away(place: Place) -> Path | None:
 def destroy(hidden: Path) -> None:
     """With what an end of the daemon left of others. Raises `Unavailable` where something of it stays."""
     with disk_errors(f"remove all of {hidden}"):
-        shutil.rmtree(hidden)
+        remove_tree(hidden)
     for left in hidden.parent.glob(f"{OURS}removed-*"):
-        shutil.rmtree(left, ignore_errors=True)
+        with suppress(OSError):
+            remove_tree(left)
 
 
 def files_in(place: Place, parts: Sequence[str]) -> list[FileView]:
@@ -191,7 +192,7 @@ def remove_file(place: Place, parts: Sequence[str]) -> None:
         if found is not None and stat.S_ISDIR(found.st_mode):
             hidden = f"{OURS}removed-{uuid4().hex}"
             os.rename(name, hidden, src_dir_fd=fd, dst_dir_fd=fd)
-            shutil.rmtree(hidden, dir_fd=fd)
+            remove_tree(hidden, dir_fd=fd)
         elif found is not None or not begun:
             os.unlink(name, dir_fd=fd)
         sync(fd)

@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator.core.definition import Deployment
 from orchestrator.folders import Reading, Scanner, read_folder, scan
+from orchestrator.folders.launched import read_launched
 from orchestrator.settings import DockerSettings, FolderSettings, Settings
 
 SPEEDS = 3.0
@@ -132,6 +133,25 @@ def test_launch_is_laid_over_the_definition(disk: Path, settings: Settings) -> N
 # --- side files -----------------------------------------------------------------------------------------------------
 
 TOML = '[custom.environment]\nimage = "side"\narchitecture = "x86_64"\n[custom.resource_slots]\ncpu = 1\nmem = "8g"\n'
+
+
+@pytest.mark.parametrize("definition", ["secret", "models/a/model-definition.yml", "../secret.yml", "/etc/passwd"])
+def test_who_names_a_folder_gets_none_that_nobody_made_one(definition: str, disk: Path, settings: Settings) -> None:
+    """Its folder would be mounted, and its text be told in errors, to whoever may ask the API."""
+    add(disk, "a", text("a"))
+    (disk / "secret").write_text("root:hash:1: x\n")
+    reading = read_launched(disk, {"definition": definition}, settings, "docker")
+    assert (reading.services, reading.texts) == ((), {})
+    assert "hash" not in errors(reading)
+
+
+def test_who_names_a_folder_gets_one_that_is_ready(disk: Path, settings: Settings) -> None:
+    inside, outside = add(disk, "a", text("a"), "own.txt"), add(disk, "b", text("b"), "own.yml").rename(disk / "b")
+    for folder, definition in ((inside, "own.txt"), (outside, "own.yml")):
+        assert read_launched(folder, {"definition": definition}, settings, "docker").valid
+    (inside / "below").mkdir()
+    (inside / "below" / "own").write_text(text("a"))
+    assert read_launched(inside, {"definition": "below/own"}, settings, "docker").valid
 
 
 def test_side_files_are_a_lower_layer(disk: Path, settings: Settings) -> None:

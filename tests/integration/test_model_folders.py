@@ -28,6 +28,7 @@ from orchestrator.client import Client
 from orchestrator.core.errors import Conflict, InvalidDefinition, InvalidInput, NotFound, OrchestratorError, Unavailable
 from orchestrator.core.file_names import checked_path
 from orchestrator.core.model_views import PART, DefinitionRequest, ValidateRequest
+from orchestrator.folders.removing import remove_tree
 from orchestrator.settings import DockerSettings, FolderSettings
 
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
@@ -71,6 +72,40 @@ async def test_a_folder_is_made_filled_shown_and_removed(client: Client, disk: D
     await client.remove_model("new")
     assert [one.name for one in await client.models()] == ["m"]
     assert [p.name for p in disk.first.iterdir()] == ["m"], "nothing of it is left"
+
+
+@pytest.fixture
+def undeep(disk: Disk) -> Iterator[None]:
+    """What a test leaves so deep nobody else removes."""
+    yield
+    remove_tree(disk.first)
+
+
+def deep(top: Path, folders: int = 2500) -> None:
+    """Deeper than a path is long and than Python recurses; a link and a file that cannot be written to at its end."""
+    top.mkdir()
+    fd = os.open(top, os.O_RDONLY)
+    for _ in range(folders):
+        os.mkdir("d", dir_fd=fd)
+        above, fd = fd, os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.close(above)
+    os.symlink(top.parent.parent / "outside", "link", dir_fd=fd)
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, 0o000, dir_fd=fd))
+    os.fchmod(fd, 0o500)
+    os.close(fd)
+
+
+@pytest.mark.usefixtures("undeep")
+async def test_what_programs_made_deep_goes_with_its_folder(client: Client, disk: Disk) -> None:
+    await client.create_model("new")
+    deep(disk.first / "new" / "a")
+    await client.remove_model_file("new", "a")
+    assert list((disk.first / "new").iterdir()) == []
+    deep(disk.first / "new" / "a")
+    deep(disk.first / ".orchestrator-removed-long-ago")
+    await client.remove_model("new")
+    assert [p.name for p in disk.first.iterdir()] == ["m"], "nothing of it is left"
+    assert disk.untouched()
 
 
 @pytest.mark.parametrize(

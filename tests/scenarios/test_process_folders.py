@@ -243,5 +243,19 @@ async def test_a_symlink_loop_and_hostile_names_break_nothing(daemon: Daemon) ->
             await daemon.client.start(LaunchRequest(folder=folder))
         tried = [event async for event in daemon.client.try_run(TryRequest(folder=folder))]
         assert tried[-1].state == "failed"
+    (daemon.folder / "secret").write_text("root:hash:1: x")
+    (daemon.folder / "link.yml").symlink_to(daemon.folder / "secret")
+    (daemon.models / "echo" / "out.yml").symlink_to("/proc/self/cmdline")
+    for asked in (
+        TryRequest(folder=str(daemon.folder / "secret")),
+        TryRequest(folder=str(daemon.folder / "link.yml")),
+        TryRequest(folder=str(daemon.models / "echo" / "out.yml")),
+        TryRequest(folder=str(daemon.folder), definition="secret"),
+        TryRequest(folder="/", definition=str(daemon.models / "echo" / "model-definition.yml")[1:]),
+    ):
+        told = [event.message async for event in daemon.client.try_run(asked)]
+        assert len(told) == 1, told
+        assert "cannot try" in told[0]
+        assert "hash" not in told[0]
     assert daemon.process.pid == (await daemon.client.status()).pid
     assert not [line for line in daemon.logged() if "text" in line], daemon.log_tail()

@@ -117,6 +117,9 @@ async def test_what_a_folder_declares_is_overridden_or_edited(daemons: Callable[
     assert (edited.revision, edited.overrides) == ("2", {})
     assert (await daemon.cli("modify", "kept", "--cpu", "0.5", "--mem", "1g", "--edit"))[0] == 0
     assert file.read_text().endswith("      stop_grace: 5\n      resources:\n        cpu: 0.5\n        mem: 1g\n")
+    for environ in ({"odd.key'\"": "1"}, {}):
+        await daemon.client.modify("kept", ModifyRequest(environ=environ, edit=True))
+        assert (await daemon.service("kept")).launch.environ == environ
     shared = (
         FILE.replace("    deployment:\n", "    deployment: &all\n")
         + FILE.partition("models:\n")[2].replace("name: kept", "name: other").partition("    deployment:")[0]

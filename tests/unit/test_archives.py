@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator.archives import Incoming, aside, packed, place_of, repacked, streamed, unpacked
 from orchestrator.core.errors import InvalidInput, Unavailable
+from orchestrator.folders.removing import remove_tree
 
 MIB = 1 << 20
 SAME: Callable[[tuple[str, ...]], tuple[str, ...]] = lambda parts: parts  # noqa: E731
@@ -106,6 +107,15 @@ def test_a_tree_goes_in_and_out_as_it_is(mode: str, tmp_path: Path) -> None:
         assert copy.is_dir() or copy.read_bytes() == one.read_bytes()
     assert (tmp_path / "to/deep/er/file").stat().st_mode & 0o777 == 0o750
     assert (tmp_path / "to/empty").stat().st_mtime == 1000
+
+
+def test_a_tree_may_be_deeper_than_python_recurses(tmp_path: Path) -> None:
+    for depth in range(1501):
+        Path(f"{tmp_path}/tree{'/d' * depth}").mkdir()
+    Path(f"{tmp_path}/tree{'/d' * 1500}/x").write_text("x")
+    with tarfile.open(fileobj=io.BytesIO(b"".join(packed(tmp_path / "tree", "tree")))) as archive:
+        assert len(archive.getnames()) == 1502
+    remove_tree(tmp_path / "tree")  # nobody else can
 
 
 def test_hard_links_come_out_as_such(tmp_path: Path) -> None:

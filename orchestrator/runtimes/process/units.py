@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -21,6 +20,7 @@ from pydantic import TypeAdapter
 from orchestrator.core.errors import InvalidInput
 from orchestrator.core.paths import HOME
 from orchestrator.core.state import Observed, UnitKind, UnitState
+from orchestrator.folders.removing import remove_tree
 from orchestrator.runtimes.process.processes import alive, state
 
 LOOPBACK = "127.0.0.1"
@@ -166,7 +166,8 @@ def make(folder: UnitFolder, record: Record) -> None:
             file.write(text)
         building.rename(folder.path)
     except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
+        with suppress(OSError):
+            _remove_tree(building)
         raise
 
 
@@ -200,15 +201,6 @@ def sweep(routings: Path) -> None:
 
 
 def _remove_tree(path: Path) -> None:
-    """Also where the routing made folders that cannot be entered. Raises OSError."""
-    try:
-        shutil.rmtree(path)
-    except FileNotFoundError:
-        return
-    except PermissionError:
-        path.chmod(0o700)
-        for top, folders, _ in os.walk(path):
-            for inner in (Path(top) / name for name in folders):
-                if not inner.is_symlink():
-                    inner.chmod(0o700)
-        shutil.rmtree(path)
+    """What is not there is fine. Raises OSError."""
+    with suppress(FileNotFoundError):
+        remove_tree(path)
