@@ -162,15 +162,9 @@ def each(
 
 def requested(model: type[Body], /, **values: object) -> Body:
     """A request's model from what was typed. Raises `InvalidInput`."""
-    from pydantic import ValidationError
+    from orchestrator.core.error_views import checked
 
-    try:
-        return model(**values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
-        raise InvalidInput(f"cannot use {name}: {said}" if name else f"cannot ask for this: {said}") from None
+    return checked(model, values)
 
 
 def pairs(options: Sequence[str], option: str) -> dict[str, str]:

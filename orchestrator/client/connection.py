@@ -15,7 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from orchestrator.client.trust import Trust
 from orchestrator.core.backendai import Modification
-from orchestrator.core.error_views import ErrorView
+from orchestrator.core.error_views import ErrorView, first_fault
 from orchestrator.core.errors import OrchestratorError, Unavailable
 from orchestrator.core.views import ModifyRequest
 
@@ -57,7 +57,8 @@ class Connection:
         self, method: str, path: str, *, query: Mapping[str, object] | None = None, body: BaseModel | None = None
     ) -> bytes:
         """Any path of the API, as it answers."""
-        return await self._call(method, path, query=query, body=body)
+        async with self._answer(method, path, query=query, body=body) as response:
+            return await response.read()
 
     async def raw(
         self,
@@ -69,7 +70,7 @@ class Connection:
         data: bytes | None = None,
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Any path with any body: status, headers (names in lower case) and body."""
-        async with self._answer(method, path, query, None, self._timeout, headers=headers, data=data) as response:
+        async with self._answer(method, path, query=query, headers=headers, data=data) as response:
             told = {name.lower(): value for name, value in response.headers.items()}
             return response.status, told, await response.read()
 
@@ -82,18 +83,12 @@ class Connection:
         query: Mapping[str, object] | None = None,
         body: BaseModel | None = None,
     ) -> Answer:
-        return read(answer, await self._call(method, path, query=query, body=body))
+        return read(answer, await self.ask(method, path, query=query, body=body))
 
     async def _many(
         self, method: str, path: str, answer: type[Answer], *, query: Mapping[str, object] | None = None
     ) -> tuple[Answer, ...]:
-        return _parse(TypeAdapter(tuple[answer, ...]), await self._call(method, path, query=query))  # type: ignore[valid-type]
-
-    async def _call(
-        self, method: str, path: str, *, query: Mapping[str, object] | None = None, body: BaseModel | None = None
-    ) -> bytes:
-        async with self._answer(method, path, query, body, self._timeout) as response:
-            return await response.read()
+        return _parse(TypeAdapter(tuple[answer, ...]), await self.ask(method, path, query=query))  # type: ignore[valid-type]
 
     async def _lines(
         self,
@@ -105,7 +100,7 @@ class Connection:
         headers: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[bytes, None]:
         """Lines that are not heartbeats. Raises the error that the stream ends with."""
-        async with self._answer(method, path, query, body, STREAM, headers=headers) as response:
+        async with self._answer(method, path, query=query, body=body, timeout=STREAM, headers=headers) as response:
             async for line in response.content:
                 line = line.strip()
                 if line.startswith(b'{"error":'):
@@ -132,13 +127,14 @@ class Connection:
         self,
         method: str,
         path: str,
-        query: Mapping[str, object] | None,
-        body: BaseModel | None,
-        timeout: aiohttp.ClientTimeout,
         *,
+        query: Mapping[str, object] | None = None,
+        body: BaseModel | None = None,
         headers: Mapping[str, str] | None = None,
         data: bytes | AsyncIterable[bytes] | None = None,
+        timeout: aiohttp.ClientTimeout | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """`timeout` None: that of every call."""
         if self._session is None:
             raise RuntimeError("a Client is used inside `async with`")
         sent: dict[str, Any] = {"params": {k: str(v) for k, v in (query or {}).items() if v is not None}}
@@ -152,7 +148,7 @@ class Connection:
             sent["data"] = io.BytesIO(data) if isinstance(data, bytes) else data
         try:
             async with self._session.request(
-                method, self.url + path, timeout=timeout, allow_redirects=False, **sent
+                method, self.url + path, timeout=timeout or self._timeout, allow_redirects=False, **sent
             ) as response:
                 if response.status >= 300:
                     raise await _problem(response)
@@ -194,7 +190,8 @@ class Connection:
             hint = "does it listen without TLS? then its address begins with http://"
             return Unavailable(f"cannot talk to the daemon at {self.url}: it speaks no TLS", hint=hint)
         if isinstance(error, aiohttp.ServerDisconnectedError):
-            hint = "does it listen with TLS? then its address begins with https://" if _plain(self.url) else ""
+            plain = self.url.startswith("http:")
+            hint = "does it listen with TLS? then its address begins with https://" if plain else ""
             return Unavailable(f"cannot talk to the daemon at {self.url}: it hung up", hint=hint)
         if isinstance(error, aiohttp.ClientConnectorError):
             return Unavailable(
@@ -219,10 +216,6 @@ def _mistrust(error: aiohttp.ClientConnectorCertificateError) -> str:
     return str(told).strip(". ")
 
 
-def _plain(url: str) -> bool:
-    return url.startswith("http:")
-
-
 def flag(value: bool) -> str | None:
     return "true" if value else None
 
@@ -235,10 +228,9 @@ def _parse(adapter: TypeAdapter[Value], data: bytes) -> Value:
     try:
         return adapter.validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
+        wrong = first_fault(error)
         raise Unavailable(
-            f"cannot understand the daemon's answer: {place}: {first['msg']}",
+            f"cannot understand the daemon's answer: {wrong.field}: {wrong.message}",
             hint="client and daemon are of different versions, or another program answers at this address",
         ) from None
 

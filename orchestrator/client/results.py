@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.core.errors import InvalidInput
@@ -28,6 +28,25 @@ class Result(dict[str, Any]):
             return self[name]
         except KeyError:
             raise AttributeError(name) from None
+
+
+class Answered(Mapping[str, Any]):
+    """An object that is also a mapping of what it was answered with."""
+
+    def __init__(self, answer: Mapping[str, Any]) -> None:
+        self._answer = answer
+
+    def __getitem__(self, key: str) -> Any:
+        return self._answer[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._answer)
+
+    def __len__(self) -> int:
+        return len(self._answer)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({dict(self)})"
 
 
 class Page:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from enum import Enum
 from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
-from pydantic import BaseModel, ValidationError
-
 from orchestrator.client.driving import Awaited, Blocking, Driver, both, streamed
-from orchestrator.client.results import Page, Result, paged
+from orchestrator.client.results import Answered, Page, Result, paged
 from orchestrator.client.tried import AsyncTry, Try
 from orchestrator.client.wire import Wire
-from orchestrator.core.backendai import CreateRequest, Modification, ScaleTo, TokenFor
-from orchestrator.core.errors import InvalidInput, OrchestratorError
+from orchestrator.core.backendai import Amount, CreateRequest, Modification, ScaleTo, TokenFor
+from orchestrator.core.error_views import checked
+from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.revision_views import RatioRequest
 
 One = TypeVar("One")
 Tried = TypeVar("Tried")
-Body = TypeVar("Body", bound=BaseModel)
-Amount = int | float | str
 _MODIFIED = (
     *("desired_session_count", "image", "open_to_public", "resources", "resource_opts", "extra_mounts"),
     *("model_definition_path", "scaling_group", "cluster_size", "cluster_mode"),
@@ -38,28 +35,16 @@ class Keep(Enum):
 KEEP: Final = Keep.KEEP
 
 
-class BaseService(Mapping[str, Any]):
+class BaseService(Answered):
     """One service, by id or name; also a mapping of what its creation was answered with."""
 
     def __init__(self, ref: str, wire: Wire, drive: Driver | None, created: Mapping[str, Any] | None = None) -> None:
+        super().__init__(created or {"endpoint_id": ref})
         self.id = ref
         self._wire = wire
         self._path = f"/services/{quote(ref, safe='')}"
-        self._created = created or {"endpoint_id": ref}
         if drive is not None:
             self._drive = drive
-
-    def __getitem__(self, key: str) -> Any:
-        return self._created[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._created)
-
-    def __len__(self) -> int:
-        return len(self._created)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({dict(self)})"
 
     @both
     async def info(self) -> Result:
@@ -103,7 +88,7 @@ class BaseService(Mapping[str, Any]):
         told = locals()
         given = {name: told[name] for name in _MODIFIED if told[name] is not KEEP}
         given |= {"environ": envs} if envs is not KEEP else {}
-        body = _checked(Modification, given | ({"edit": True} if edit else {}))
+        body = checked(Modification, given | ({"edit": True} if edit else {}))
         return Result(await self._wire.ask("PATCH", self._path, body=body))
 
     @both
@@ -294,7 +279,7 @@ def _create_request(told: Mapping[str, Any]) -> CreateRequest:
         "resources": told["resources"],
         "resource_opts": told["resource_opts"],
     }
-    return _checked(
+    return checked(
         CreateRequest,
         {
             "name": told["service_name"] or f"service-{uuid4().hex[:8]}",
@@ -309,16 +294,6 @@ def _create_request(told: Mapping[str, Any]) -> CreateRequest:
             "config": config,
         },
     )
-
-
-def _checked(model: type[Body], fields: Mapping[str, Any]) -> Body:
-    """Raises `InvalidInput` naming what is wrong."""
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"cannot use {name or 'the fields'}: {first['msg']}") from None
 
 
 class Services(BaseServices[Service, Try], Blocking):

@@ -4,37 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
 from orchestrator.client.driving import Awaited, Blocking, Driver, both, streamed
-from orchestrator.client.results import Result
+from orchestrator.client.results import Answered, Result
 from orchestrator.client.wire import DELAYS, Wire
 from orchestrator.core.errors import Unavailable
 
 
-class BaseTry(Mapping[str, Any]):
+class BaseTry(Answered):
     """A service that is tried before it is created; also a mapping of `task_id` and `name`."""
 
     def __init__(self, begun: Mapping[str, Any], wire: Wire, drive: Driver | None) -> None:
+        super().__init__(begun)
         self.task_id: str = begun["task_id"]
-        self._begun = begun
         self._wire = wire
         if drive is not None:
             self._drive = drive
-
-    def __getitem__(self, key: str) -> Any:
-        return self._begun[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._begun)
-
-    def __len__(self) -> int:
-        return len(self._begun)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({dict(self)})"
 
     @streamed
     async def events(self, *, after: int = 0) -> AsyncGenerator[Result, None]:

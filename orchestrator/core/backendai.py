@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from orchestrator.core.error_views import checked
 from orchestrator.core.errors import InvalidInput
 from orchestrator.core.expiry import LAST
 from orchestrator.core.views import LaunchRequest, ModifyRequest, Request, View
@@ -189,11 +190,7 @@ class Modification(_Aliased):
             found |= {"cpu": slots.pop("cpu", None), "mem": slots.pop("mem", None), "resources": slots or None}
         if "resource_opts" in given:
             found["shm"] = _shm(self.resource_opts)
-        try:
-            return ModifyRequest.model_validate(found)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise InvalidInput(f"cannot modify the service: {first['loc'][0]}: {first['msg']}") from None
+        return checked(ModifyRequest, found)
 
 
 _MODIFIED = {

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from orchestrator.core.errors import (
     Conflict,
@@ -19,6 +22,8 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.problems import Problem
 from orchestrator.core.views import ProblemView, View
+
+Body = TypeVar("Body", bound=BaseModel)
 
 HTTP_STATUS: Mapping[int, type[OrchestratorError]] = {
     422: InvalidDefinition,
@@ -39,6 +44,22 @@ HTTP_STATUS: Mapping[int, type[OrchestratorError]] = {
 """An error's class to and from the wire; the first status of a class is the one that is sent."""
 STATUS_OF_CODE: Mapping[str, int] = {"forbidden": 403, "too_large": 413, "no_such_range": 416, "disk_full": 507}
 """Errors whose status says more than their class."""
+
+
+def first_fault(error: ValidationError) -> Fault:
+    """What is wrong first with values that a model refuses."""
+    first = error.errors(include_url=False)[0]
+    return Fault(".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, "))
+
+
+def checked(model: type[Body], values: Mapping[str, Any]) -> Body:
+    """A request from what somebody gave. Raises `InvalidInput` naming what is wrong first."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        wrong = first_fault(error)
+        place = f"cannot use {wrong.field}" if wrong.field else "cannot ask for this"
+        raise InvalidInput(f"{place}: {wrong.message}", faults=[wrong]) from None
 
 
 class FaultView(View):

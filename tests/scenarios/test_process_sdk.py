@@ -88,7 +88,7 @@ async def test_a_service_from_its_creation_to_its_end(daemons: Callable[..., Awa
         waits = await session.Service.create(None, "one", 1, resources={"cuda.shares": 3}, max_wait=0.5)
         info = await waits.info()
         assert (info["url"], info.service_endpoint, info.status) == (None, None, "PROVISIONING")
-        assert "no capacity" in info.cause
+        assert "over quota" in info.cause
         assert (await waits.generate_api_token("never"))["token"].count(".") == 2
         made = await session.Service.create(None, "by-name", service_name="made", expose_to_public=True)
         info = await made.info()

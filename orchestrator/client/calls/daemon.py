@@ -17,7 +17,7 @@ class DaemonCalls(Connection):
 
     async def alive(self) -> None:
         """The daemon's process is up; see `ready`."""
-        await self._call("GET", "/healthz")
+        await self.ask("GET", "/healthz")
 
     async def document(self) -> DocumentView:
         """The API as the daemon describes it."""
@@ -25,10 +25,10 @@ class DaemonCalls(Connection):
 
     async def ready(self) -> None:
         """Raises `Unavailable` while the daemon is not."""
-        await self._call("GET", "/readyz")
+        await self.ask("GET", "/readyz")
 
     async def metrics(self) -> bytes:
-        return await self._call("GET", "/metrics")
+        return await self.ask("GET", "/metrics")
 
     async def doctor(self) -> tuple[CheckView, ...]:
         return await self._many("GET", "/v1/doctor", CheckView)

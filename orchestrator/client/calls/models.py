@@ -36,7 +36,7 @@ class ModelCalls(Connection):
 
     async def remove_model(self, name: str, *, force: bool = False) -> None:
         """`force`: also while services run from it, which end with it."""
-        await self._call("DELETE", path_of("/v1/models", name), query={"force": flag(force)})
+        await self.ask("DELETE", path_of("/v1/models", name), query={"force": flag(force)})
 
     async def model_files(self, name: str, below: str = "") -> tuple[FileView, ...]:
         """What lies directly in the folder `below` of a model folder."""
@@ -47,7 +47,7 @@ class ModelCalls(Connection):
     ) -> AsyncGenerator[bytes, None]:
         """A file's bytes from `offset`, at most `chunk` at a time. Raises `Unavailable` where they end too soon."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
-        async with self._answer("GET", _file(name, file), None, None, STREAM, headers=headers) as response:
+        async with self._answer("GET", _file(name, file), timeout=STREAM, headers=headers) as response:
             async for some in response.content.iter_chunked(chunk):
                 yield some
 
@@ -63,12 +63,12 @@ class ModelCalls(Connection):
         query = {"offset": offset, "total": len(data) if total is None else total, "executable": flag(executable)}
         headers = {"Content-Type": "application/octet-stream"}
         path = _file(name, file)
-        async with self._answer("PUT", path, query, None, _UPLOAD, headers=headers, data=data) as response:
+        async with self._answer("PUT", path, query=query, timeout=_UPLOAD, headers=headers, data=data) as response:
             return read(UploadView, await response.read())
 
     async def remove_model_file(self, name: str, file: str) -> None:
         """A file, a folder with all that is in it, or an upload that was begun."""
-        await self._call("DELETE", _file(name, file))
+        await self.ask("DELETE", _file(name, file))
 
     async def definition(self, name: str) -> DefinitionView:
         """`digest` null: it has none yet."""

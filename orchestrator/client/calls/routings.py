@@ -53,7 +53,7 @@ class RoutingCalls(Connection):
     async def archive(self, routing_id: str, path: str = ".") -> AsyncGenerator[bytes, None]:
         """A tar of the file or folder at `path`, as the routing sees it. Raises `Unavailable` where it is cut off."""
         where = path_of("/v1/routings", routing_id) + "/files"
-        async with self._answer("GET", where, {"path": path}, None, STREAM) as response:
+        async with self._answer("GET", where, query={"path": path}, timeout=STREAM) as response:
             async for data in response.content.iter_any():
                 yield data
 
@@ -62,5 +62,5 @@ class RoutingCalls(Connection):
     ) -> CopiedView:
         """A tar into the folder `path`; where `path` is none (and not `into`), its one root becomes `path`."""
         where, query = path_of("/v1/routings", routing_id) + "/files", {"path": path, "into": flag(into)}
-        async with self._answer("PUT", where, query, None, _ARCHIVE, headers=_TAR, data=archive) as response:
+        async with self._answer("PUT", where, query=query, timeout=_ARCHIVE, headers=_TAR, data=archive) as response:
             return read(CopiedView, await response.read())

@@ -53,7 +53,7 @@ class ServiceCalls(Connection):
         return await self._one("POST", "/v1/services", ServiceView, body=request)
 
     async def remove(self, ref: str) -> None:
-        await self._call("DELETE", path_of("/v1/services", ref))
+        await self.ask("DELETE", path_of("/v1/services", ref))
 
     async def scale(self, ref: str, count: int | None) -> ServiceView:
         """`count` None: back to what the file says."""
@@ -115,7 +115,7 @@ class ServiceCalls(Connection):
     async def ask_endpoint(self, ref: str, request: AskRequest) -> AsyncIterator[EndpointAnswer]:
         """Ask a service's endpoint through the daemon. Its body is read inside the `with`."""
         path = path_of("/v1/services", ref) + "/ask"
-        async with self._answer("POST", path, None, request, _ENDPOINT) as response:
+        async with self._answer("POST", path, body=request, timeout=_ENDPOINT) as response:
             headers = json.loads(response.headers["X-Upstream-Headers"])
             status = int(response.headers["X-Upstream-Status"])
             yield EndpointAnswer(status, headers, response.content.iter_any())
