@@ -23,6 +23,7 @@ from orchestrator.core.spec import RoutingSpec
 from orchestrator.core.state import Observed, Reservation
 from orchestrator.runtimes import host, open_runtime
 from orchestrator.runtimes.process import ProcessRuntime
+from orchestrator.runtimes.process.ends import Terminal
 from orchestrator.runtimes.process.processes import members
 from orchestrator.runtimes.process.units import UnitFolder
 from orchestrator.settings import DockerSettings, Settings
@@ -538,6 +539,21 @@ async def test_a_command_sees_what_the_routing_sees(machine: Machine) -> None:
         with pytest.raises(RuntimeFailure) as caught:
             await said(machine, "true", **how)
         assert caught.value.code == code
+
+
+async def test_what_a_terminal_said_is_read_although_its_end_was_seen_first() -> None:
+    ends = Terminal((80, 24))
+    os.write(ends.theirs[0], b"told")
+    ends.handed()
+    await ends.open()
+    ((_, reader),) = ends.readers
+
+    async def ended() -> bool:
+        return reader._eof or reader.exception() is not None
+
+    await until(ended)
+    assert await reader.read() == b"told"
+    ends.close()
 
 
 async def test_a_commands_background_does_not_hold_it_up_and_ends_with_it(machine: Machine) -> None:

@@ -19,6 +19,7 @@ from orchestrator.core.errors import Conflict, NotFound, OrchestratorError, Unav
 from orchestrator.core.spec import ResolvedMount
 from orchestrator.core.state import Good, Rejected, Rollout, RoutingStatus
 from orchestrator.core.status import routing_status
+from orchestrator.executor import Pulls
 from orchestrator.runtimes.memory import Program
 from orchestrator.scheduler.clock import SteadyClock
 from orchestrator.settings import Settings
@@ -50,8 +51,12 @@ class World:
     def __init__(self, one: Small) -> None:
         self.one = one
         clock = SteadyClock()
-        reader = SimpleNamespace(pending=())
-        parts = SimpleNamespace(loop=one.loop, store=one.store, clock=clock, journal=one.loop._journal, reader=reader)
+        told = {
+            "journal": one.loop._journal,
+            "reader": SimpleNamespace(pending=()),
+            "pulls": Pulls(clock, one.loop._journal.emit),
+        }
+        parts = SimpleNamespace(loop=one.loop, store=one.store, clock=clock, **told)
         parts.gateway_url = "http://gateway"
         parts.settings = Settings(models_dirs=(one.folder.parent,))
         self.verbs = Rollouts(cast(Parts, parts))

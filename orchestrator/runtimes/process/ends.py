@@ -16,6 +16,13 @@ STREAMS: tuple[Stream, ...] = ("out", "err")
 Reader = tuple[Stream, asyncio.StreamReader]
 
 
+class _Read(asyncio.StreamReaderProtocol):
+    """A terminal whose last user has gone ends with an error: what was said before is read all the same."""
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
+        super().connection_lost(None)
+
+
 class Ends:
     """`theirs`: input, output and error for the command, closed here once it has them (`handed`)."""
 
@@ -31,7 +38,7 @@ class Ends:
         loop = asyncio.get_running_loop()
         for descriptor, name in zip(self._reading, STREAMS, strict=False):
             reader = asyncio.StreamReader()
-            protocol = asyncio.StreamReaderProtocol(reader)
+            protocol = _Read(reader)
             transport, _ = await loop.connect_read_pipe(lambda p=protocol: p, self._owned(descriptor, "rb"))  # type: ignore[misc]
             self._transports.append(transport)
             self.readers.append((name, reader))

@@ -94,9 +94,8 @@ class LocalExecution:
 
     async def _read(self, one: Reader) -> None:
         name, reader = one
-        with suppress(OSError):  # a terminal whose last user has gone
-            while data := await reader.read(_PIECE):
-                await self._queue.put((name, data))
+        while data := await reader.read(_PIECE):
+            await self._queue.put((name, data))
 
     async def _end(self) -> None:
         """The output's end: all of it was read, or the command has ended and nothing has come for a while."""
