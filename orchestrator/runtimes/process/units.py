@@ -101,7 +101,8 @@ class UnitFolder:
     def observe(self, installation: str) -> Observed | None:
         """What it is now; None: another installation's. A folder whose record is lost is shown with its id alone, so
         that it can be removed."""
-        ended, now = self.ended(), self.state()
+        now = self.state()
+        ended = self.ended() if now == "exited" else {}  # read after: how it ended is written before it is over
         try:
             record = self.record()
         except (OSError, ValueError):
