@@ -153,6 +153,8 @@ class Connection:
                 if response.status >= 300:
                     raise await _problem(response)
                 yield response
+        except BrokenPipeError:  # where the answer is written to: ours are aiohttp's
+            raise
         except (TimeoutError, aiohttp.ClientError, ConnectionError, ValueError) as error:
             raise self._unreached(error) from None
 

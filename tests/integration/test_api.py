@@ -476,6 +476,12 @@ async def test_an_endpoint_is_asked_through_the_daemon(
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
 
 
+async def test_whoever_stops_reading_an_answer_is_not_told_that_the_daemon_did(client: Client) -> None:
+    with pytest.raises(BrokenPipeError):
+        async with client.ask_endpoint("echo", AskRequest()):
+            raise BrokenPipeError("`orchestrator ask … | head` has ended")
+
+
 @pytest.mark.parametrize(
     "sent",
     [
