@@ -14,19 +14,11 @@ from pathlib import Path
 from orchestrator.cli.common import ERROR, INVALID, OK, Common, ask
 from orchestrator.cli.output import clean, dump, print_error, print_json
 from orchestrator.cli.render_problems import rendered
+from orchestrator.core.draft_text import definition_text
+from orchestrator.core.drafting import Draft
 from orchestrator.core.errors import InvalidDefinition, InvalidInput, OrchestratorError
 from orchestrator.core.model_views import DefinitionRequest, DefinitionView
 from orchestrator.core.problems import Problem
-
-FIRST = """\
-# What is served from this folder; the keys are in docs/definition.md.
-models:
-  - name: {name}
-    service:
-      start_command: [python, /models/server.py, --port, "{{port}}"]
-      port: 8000
-      health_check: {{path: /health}}
-"""
 
 
 def edit_definition(common: Common, name: str) -> int:
@@ -35,7 +27,7 @@ def edit_definition(common: Common, name: str) -> int:
     handle, draft = tempfile.mkstemp(prefix="orchestrator-", suffix=f"-{Path(before.file).name}")
     os.close(handle)
     file = Path(draft)
-    file.write_text(before.text if before.digest is not None else FIRST.format(name=name), "utf-8")
+    file.write_text(before.text if before.digest is not None else _first(name), "utf-8")
     editing = _Editing(common, name, before, file)
     try:
         return editing.run()
@@ -106,7 +98,12 @@ class _Editing:
             print_json(dump(written))
             return
         print(f"{clean(written.file)} of {clean(self._name)} is written")
-        _show([Problem(**dict(one)) for one in written.problems], written.file, written.text)
+        _show([one.problem() for one in written.problems], written.file, written.text)
+
+
+def _first(name: str) -> str:
+    command = ("python", "/models/server.py", "--port", "{port}")
+    return definition_text(Draft(name, command=command, health="/health"))
 
 
 def _open_editor(file: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 import termios
 import threading
 import tty as terminal_modes
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -25,9 +25,11 @@ from orchestrator.core.errors import InvalidInput, RuntimeFailure
 
 if TYPE_CHECKING:
     from orchestrator.client.inside import RemoteExecution
+    from orchestrator.core.ports import Invocation
 
 _PIECE = 64 * 1024
 AHEAD = 32 << 20
+"""Bytes that are kept for whoever reads us."""
 CODES = {"command_not_found": NO_COMMAND, "permission": CANNOT_EXECUTE, "exec_format": CANNOT_EXECUTE}
 
 
@@ -64,15 +66,18 @@ def execute(
       orchestrator exec -it -u root r-8f3a -- bash
       tar c data | orchestrator exec -i my-model -- tar x -C /home/work
     """
-    words = tuple(command or ())
-    if not words and sys.stdin.isatty() and sys.stdout.isatty():
+    from orchestrator.core.inside_views import SHELL
+    from orchestrator.core.ports import Invocation
+
+    if not command and sys.stdin.isatty() and sys.stdout.isatty():
         interactive = tty = True
     if tty and not (sys.stdin.isatty() and sys.stdout.isatty()):
         text = "cannot run it on a terminal: input or output is none"
         raise InvalidInput(text, hint="leave -t out; -i alone passes the input on")
-    environ = pairs(env or (), "--env")
+    argv, environ = tuple(command or SHELL), pairs(env or (), "--env")
+    asked = Invocation(argv, tty, interactive, user, workdir, environ, _size())
     try:
-        code = asyncio.run(_run(common, ref, words, environ, (interactive, tty), user, workdir))
+        code = asyncio.run(_run(common, ref, asked))
     except RuntimeFailure as error:
         if error.code not in CODES:
             raise
@@ -86,23 +91,12 @@ def execute(
 execute.command_class = Passing  # type: ignore[attr-defined]
 
 
-async def _run(
-    common: Common,
-    ref: str,
-    words: Sequence[str],
-    environ: Mapping[str, str],
-    how: tuple[bool, bool],
-    user: str,
-    folder: str,
-) -> int:
-    stdin, tty = how
+async def _run(common: Common, ref: str, asked: Invocation) -> int:
     async with connect(common) as client:
-        routing = await routing_of(client, ref)
-        told = {"tty": tty, "stdin": stdin, "user": user, "folder": folder, "environ": environ, "size": _size()}
-        execution = await client.execute(routing, words or ("/bin/sh",), **told)  # type: ignore[arg-type]
+        execution = await client.execute(await routing_of(client, ref), asked)
         async with execution:
-            with _ended_by_signals(), raw(tty), _sized(execution, tty):
-                if stdin:
+            with _ended_by_signals(), raw(asked.tty), _sized(execution, asked.tty):
+                if asked.stdin:
                     _feed(execution)
                 return await _show(execution)
 
@@ -119,7 +113,7 @@ async def _show(execution: RemoteExecution) -> int:
 
 class Written:
     """Writes in a thread of its own: whoever reads us may pause (a pager), while the daemon is answered that we are
-    still there. At most `AHEAD` bytes are kept for it."""
+    still there."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -16,6 +16,7 @@ from orchestrator.cli.output import clean, print_json
 from orchestrator.cli.render_problems import rendered
 from orchestrator.cli.transferring import shown_by
 from orchestrator.core import drafting
+from orchestrator.core.draft_text import definition_text
 from orchestrator.core.drafting import Draft
 from orchestrator.core.errors import InvalidInput, OrchestratorError
 from orchestrator.core.ports import PullProgress
@@ -50,7 +51,7 @@ def initialize(
         draft = _asked(draft, settings)
     if port is not None:
         draft = replace(draft, port=port, told="")
-    _write(file, drafting.text(draft), settings)
+    _write(file, definition_text(draft), settings)
     _tell(common, file, draft)
 
 

@@ -86,9 +86,7 @@ def _print(model: ModelView) -> None:
         }
     )
     for problem in model.problems:
-        place = f"{problem.file}:{problem.line}:{problem.column}: " if problem.line else f"{problem.file}: "
-        hint = f" ({problem.hint})" if problem.hint else ""
-        print(clean(f"{problem.severity}: {place}{problem.path and problem.path + ': '}{problem.message}{hint}"))
+        print(clean(str(problem.problem())))
 
 
 def create(common: Common, name: ModelName) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import typer
 
-from orchestrator.cli.common import Common, ask, connect, found_daemon
+from orchestrator.cli.common import Common, ask, found_daemon
 from orchestrator.cli.output import print_json
 from orchestrator.core.errors import InvalidInput
 
@@ -34,14 +34,14 @@ def open_page(
     """
     import webbrowser
 
-    address = connect(common).url + PAGE
+    daemon = found_daemon(common)
+    address = daemon.url + PAGE
     ask(common, lambda client: client.ready())
     if token_in_url:
-        token = found_daemon(common).token
-        if not token:
+        if not daemon.token:
             hint = "give it with --token or ORCHESTRATOR_TOKEN"
             raise InvalidInput("cannot put a token into the address: none is known here", hint=hint)
-        address += f"#token={quote(token, safe='')}"
+        address += f"#token={quote(daemon.token, safe='')}"
     if common.json:
         print_json({"url": address})
         return

@@ -145,7 +145,7 @@ def _print_detail(detail: ServiceDetail) -> None:
         }
     )
     for problem in detail.problems:
-        print(f"{problem.severity}: {problem.file}:{problem.line}:{problem.column}: {clean(problem.message)}")
+        print(clean(str(problem.problem())))
     print("\nrevision's specification:")
     text = yaml.safe_dump(dump(detail)["spec"], sort_keys=False, allow_unicode=True)
     print("\n".join(f"  {line}" for line in clean(text.rstrip()).splitlines()))

@@ -41,8 +41,7 @@ def upload_all(common: Common, name: str, given: Sequence[Path], to: str | None)
         print_json([{"path": target, "size": file.stat().st_size} for target, file in found.items()])
         return
     for problem in model.problems:
-        place = f"{problem.file}:{problem.line}:{problem.column}" if problem.line else problem.file
-        print(clean(f"{place}: {problem.severity}: {problem.message}"), file=sys.stderr)
+        print(clean(str(problem.problem())), file=sys.stderr)
 
 
 def planned(given: Sequence[Path], to: str | None) -> dict[str, Path]:

@@ -20,7 +20,6 @@ from orchestrator.core.errors import (
     Throttled,
     Unavailable,
 )
-from orchestrator.core.problems import Problem
 from orchestrator.core.views import ProblemView, View
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -107,7 +106,7 @@ class ErrorView(View):
 
     def error(self) -> OrchestratorError:
         if HTTP_STATUS.get(self.status) is InvalidDefinition:
-            wrong = [Problem(**dict(one)) for one in self.problems]
+            wrong = [one.problem() for one in self.problems]
             return InvalidDefinition(self.detail, hint=self.hint, code=self.code, problems=wrong)
         if HTTP_STATUS.get(self.status) is InvalidInput:
             faults = [Fault(one.field, one.message) for one in self.errors]

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from orchestrator.core.problems import Severity
+from orchestrator.core.problems import Problem, Severity
 from orchestrator.core.routes import Side
 from orchestrator.core.spec import Source
 from orchestrator.core.state import Phase, RoutingStatus, ServiceStatus, Strategy
@@ -50,6 +50,9 @@ class ProblemView(View):
     path: str = ""
     message: str
     hint: str = ""
+
+    def problem(self) -> Problem:
+        return Problem(**dict(self))
 
 
 class RolloutView(View):

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.drafting import Draft, command_of, of_container, of_image, text, with_port
+from orchestrator.core.draft_text import definition_text
+from orchestrator.core.drafting import Draft, command_of, of_container, of_image, with_port
 from orchestrator.core.loading import load
 
 
 def read(draft: Draft) -> Any:
     """The first model of the definition that is drafted, which must be valid."""
-    written = text(draft)
+    written = definition_text(draft)
     loaded = load(written.encode(), "model-definition.yml")
     assert loaded.definition is not None, f"{loaded.problems}\n{written}"
     return loaded.definition.models[0]
@@ -61,7 +62,7 @@ def test_an_image_is_taken_as_it_is() -> None:
     assert (model.service.health_check.path, model.service.health_check.interval) == ("/ready?x=1", 5)
     assert (model.model_path, model.deployment.model_mount_destination) == ("/app", "/models")
     assert (model.deployment.image, model.metadata["title"]) == ("r.example/a:1", "A: server")
-    written = text(draft)
+    written = definition_text(draft)
     assert '#start_command: [python, serve.py, --port, "{port}", --len, "8080"]' in written
     assert "port: 8080  # the image exposes 9999, too" in written
 
@@ -72,7 +73,7 @@ def test_of_a_container_its_own_is_taken_and_no_secret() -> None:
     assert model.service.start_command is None, "its command is the image's"
     assert dict(model.deployment.environ) == {"MODE": "fast"}
     assert model.deployment.resources is not None
-    written = text(draft)
+    written = definition_text(draft)
     assert "abc" not in written
     assert "#secrets: {HF_TOKEN: hf-token}" in written
     assert [line for line in written.splitlines() if line.startswith("# - ")] == [
@@ -134,7 +135,7 @@ def test_whatever_is_in_it_comes_back_as_it_was(
 ) -> None:
     line = " ".join(title.split())
     draft = Draft("m", command=tuple(argv), environ=environ, title=line, notes=(note,), source=note, told=note)
-    wrong = [p for p in load(text(draft).encode(), "f").problems if p.severity == "error"]
+    wrong = [p for p in load(definition_text(draft).encode(), "f").problems if p.severity == "error"]
     assert all(p.path.startswith(REFUSED) for p in wrong), wrong
     if not wrong:
         model = read(draft)
@@ -148,7 +149,7 @@ DRAFTS = [Draft("m"), of_image(Draft("m"), "i", IMAGE), of_container(Draft("m"),
 
 @pytest.mark.parametrize("draft", DRAFTS)
 def test_each_comment_that_offers_a_key_is_one_that_is_valid(draft: Draft) -> None:
-    written = text(draft)
+    written = definition_text(draft)
     offered = re.sub(r"(?m)^( *)#(?=[a-z])", r"\1", written)
     assert offered.count("#") < written.count("#")
     loaded = load(offered.encode(), "f")
@@ -162,5 +163,5 @@ odd = words | st.none() | st.lists(words, max_size=3) | st.integers()
 @given(st.dictionaries(st.sampled_from(["WorkingDir", "Entrypoint", "Cmd", "Env", "User", "ExposedPorts"]), odd))
 def test_odd_answers_of_an_engine_are_no_crash(config: dict[str, Any]) -> None:
     if not isinstance(config.get("ExposedPorts"), int):
-        text(of_container(Draft("m"), {"Config": config}, {}))
-        text(of_container(Draft("m"), {}, {"Config": None}))
+        definition_text(of_container(Draft("m"), {"Config": config}, {}))
+        definition_text(of_container(Draft("m"), {}, {"Config": None}))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable
 
 import aiohttp
 
 from orchestrator.client.connection import STREAM, Connection, flag, path_of, read
 from orchestrator.client.inside import RemoteExecution
-from orchestrator.core.inside_views import SHELL, CopiedView
+from orchestrator.core.inside_views import CopiedView
+from orchestrator.core.ports import Invocation
 from orchestrator.core.revision_views import RatioRequest
 from orchestrator.core.views import RoutingView, ServiceView
 
@@ -30,23 +31,12 @@ class RoutingCalls(Connection):
         body = RatioRequest(traffic_ratio=ratio)
         return await self._one("PUT", path_of("/v1/routings", routing_id), RoutingView, body=body)
 
-    async def execute(
-        self,
-        routing_id: str,
-        command: Sequence[str] = SHELL,
-        *,
-        tty: bool = False,
-        stdin: bool = False,
-        user: str = "",
-        folder: str = "",
-        environ: Mapping[str, str] | None = None,
-        size: tuple[int, int] = (80, 24),
-    ) -> RemoteExecution:
+    async def execute(self, routing_id: str, asked: Invocation) -> RemoteExecution:
         """A command in a routing; whoever got it closes it."""
-        query: list[tuple[str, str]] = [("cmd", word) for word in command]
-        query += [("env", f"{key}={value}") for key, value in (environ or {}).items()]
-        query += [("columns", str(size[0])), ("rows", str(size[1]))]
-        given = {"tty": flag(tty), "stdin": flag(stdin), "user": user, "folder": folder}
+        query: list[tuple[str, str]] = [("cmd", word) for word in asked.argv]
+        query += [("env", f"{key}={value}") for key, value in asked.environ.items()]
+        query += [("columns", str(asked.size[0])), ("rows", str(asked.size[1]))]
+        given = {"tty": flag(asked.tty), "stdin": flag(asked.stdin), "user": asked.user, "folder": asked.folder}
         query += [(name, value) for name, value in given.items() if value]
         return RemoteExecution(await self._socket(path_of("/v1/routings", routing_id) + "/exec", query))
 
