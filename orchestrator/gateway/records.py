@@ -3,7 +3,8 @@
 The records wait in a ring in the worker's memory; reading takes nothing out of it. The thread holds a connection to
 each worker and reads what has come every `PAUSE`. The connection keeps a worker that is replaced from ending before its
 last records were read; it is let go once that worker has no client any more. A daemon that begins reads the whole ring:
-who takes the lines knows which ones it has had.
+who takes the lines knows which ones it has had. Workers that were replaced before it began are only reached through the
+master, which cannot follow a ring: theirs is read whole whenever another of their requests has ended.
 """
 
 from __future__ import annotations
@@ -28,26 +29,30 @@ LOG = structlog.get_logger(__name__)
 PAUSE = 0.05
 """Seconds between two reads: many records are cheaper together."""
 RETRY = 0.5
+QUIET = 0.5
+"""Seconds without a word after which all that a ring had is taken to be told."""
 WATCH = 1.0
 """Seconds between looks for workers that were replaced, or have no client any more."""
 BATCH = 512
 """Records that are given at a time: the daemon's loop gets its turn in between."""
 CHUNK = 1 << 20
-FOLLOW = b"show events requests -w\n"
+FOLLOW = b"show info;show events requests -w\n"
+WHOLE = "show events requests"
 _PID = re.compile(rb"^Pid: (\d+)$", re.MULTILINE)
-_CLIENTS = "show stat -1 1 -1"
+_STATE = "show stat -1 1 -1"
 
 
 @dataclass(slots=True)
 class _Connection:
     """To one worker, made at wall time `since` (ms). `worker` 0: it has not said yet which one it is. `backlog`: all
-    that the ring had when we came; None: it was given."""
+    that the ring had when we came; None: it was given. `heard`: steady seconds of its last word."""
 
     socket: socket.socket
     since: int
     worker: int = 0
     rest: bytes = b""
     backlog: list[bytes] | None = field(default_factory=list)
+    heard: float = field(default_factory=time.monotonic)
     ending: bool = False
     """Its worker has no client any more: what comes now is the last."""
 
@@ -60,8 +65,10 @@ class RecordReader:
         self._master = master
         self._limit = limit
         self._connections: list[_Connection] = []
-        self._asked: list[tuple[str, int]] = []
-        """Sockets and workers to connect to next: of those that only the master leads to."""
+        self._told: list[tuple[int, list[bytes]]] = []
+        """Whole rings of workers that only the master leads to, to be given next."""
+        self._ended: dict[int, int] = {}
+        """Requests that had ended on each of those when its ring was read."""
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._next_try = 0.0
@@ -73,6 +80,7 @@ class RecordReader:
     async def run(self, take: TakeRecords) -> None:
         """Until it is cancelled; what was read by then was given."""
         self._stop.clear()
+        self._ended.clear()
         thread = threading.Thread(target=self._main, args=(take,), name="gateway records", daemon=True)
         thread.start()
         try:
@@ -95,11 +103,15 @@ class RecordReader:
         if found.worker is not None and found.worker not in read:
             self._stale = True
         for worker in found.old:
-            if worker not in read:  # of the time before this daemon
+            clients, ended = _state(await self._master.ask(worker, _STATE))
+            if worker in read:
+                read[worker].ending = not clients
+            elif self._ended.get(worker) != ended:  # of the time before this daemon
+                lines = (await self._master.ask(worker, WHOLE)).encode().split(b"\n")
                 with self._lock:
-                    self._asked.append((f"@!{worker} ", worker))
-            elif not _clients(await self._master.ask(worker, _CLIENTS)):
-                read[worker].ending = True
+                    self._told.append((worker, [line for line in lines if line.startswith(FORM)]))
+                self._ended[worker] = ended
+        self._ended = {worker: ended for worker, ended in self._ended.items() if worker in found.old}
 
     # --- in the thread ----------------------------------------------------------------------------------------------
 
@@ -117,6 +129,12 @@ class RecordReader:
 
     def _turn(self, take: TakeRecords) -> None:
         self._connect()
+        with self._lock:
+            told, self._told = self._told, []
+        read = {connection.worker for connection in self._connections}
+        for worker, lines in told:
+            if worker not in read:  # else its connection gives what is newer
+                take(str(worker), lines, True)
         for connection in list(self._connections):
             alive, quiet = self._read(connection, take)
             if not alive or (quiet and connection.ending):
@@ -129,30 +147,26 @@ class RecordReader:
         now = time.monotonic()
         if self._stale and now >= self._next_try:
             self._next_try = now + RETRY
-            self._open(self._path, b"show info;" + FOLLOW, 0)
-        with self._lock:
-            asked, self._asked = self._asked, []
-        for prefix, worker in asked:
-            if any(connection.worker == worker for connection in self._connections):
-                continue  # it has said meanwhile which one it is
-            self._open(self._path.with_name("master.sock"), prefix.encode() + FOLLOW, worker)
+            self._open()
 
-    def _open(self, path: Path, question: bytes, worker: int) -> None:
+    def _open(self) -> None:
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             made.settimeout(RETRY)
-            made.connect(str(path))
-            made.sendall(question)
+            made.connect(str(self._path))
+            made.sendall(FOLLOW)
             made.setblocking(False)
         except OSError:
             made.close()
             return
         with self._lock:
-            self._connections.append(_Connection(made, int(time.time() * 1000), worker))
+            self._connections.append(_Connection(made, int(time.time() * 1000)))
 
     def _read(self, connection: _Connection, take: TakeRecords) -> tuple[bool, bool]:
-        """Whether it goes on, and whether nothing has come."""
+        """Whether it goes on, and whether all that has come was given."""
         data, alive = _received(connection.socket)
+        now = time.monotonic()
+        connection.heard = now if data else connection.heard
         lines = (connection.rest + data).split(b"\n") if data else [connection.rest]
         connection.rest = lines.pop()
         if not connection.worker and not self._identify(connection, lines):
@@ -161,12 +175,13 @@ class RecordReader:
         if connection.backlog is not None and connection.worker:
             connection.backlog += records
             known = sum(map(len, connection.backlog))
-            if not data or not alive or known > self._limit or _at(records) > connection.since:
+            told = now - connection.heard > QUIET or _at(records) > connection.since
+            if told or not alive or known > self._limit:
                 records, connection.backlog = connection.backlog, None
                 take(str(connection.worker), records, True)
         elif records:
             _give(str(connection.worker), records, take)
-        return alive, not data
+        return alive, not data and connection.backlog is None
 
     def _identify(self, connection: _Connection, lines: list[bytes]) -> bool:
         """False: that worker is read already. The one before it still took connections."""
@@ -207,9 +222,11 @@ def _received(source: socket.socket) -> tuple[bytes, bool]:
     return b"".join(parts), True
 
 
-def _clients(answer: str) -> int:
-    """From `show stat` of the frontends: connections of clients to it."""
+def _state(answer: str) -> tuple[int, int]:
+    """From `show stat` of the frontends: connections of clients, and requests that have ended."""
     first, *lines = answer.lstrip().splitlines() or [""]
     heads = first.removeprefix("# ").split(",")
     rows = (dict(zip(heads, line.split(","), strict=False)) for line in lines)
-    return sum(int(row.get("scur") or 0) for row in rows if row.get("pxname") == "gateway")
+    gateway = next((row for row in rows if row.get("pxname") == "gateway"), {})
+    ended = sum(int(count or 0) for name, count in gateway.items() if name.startswith("hrsp_"))
+    return int(gateway.get("scur") or 0), ended

@@ -90,21 +90,12 @@ class Tally:
                 known.streams += 1
 
     def settle(self) -> None:
-        """What came since the last time becomes a generation, and is in the totals now; not before the last generation
-        was stored (`stored`)."""
+        """What came since the last time becomes a generation; not before the last generation was stored (`stored`)."""
         if self.settled or not self.fresh:
             return
         self.settled, self.fresh = self.fresh, {}
         self.generation += 1
-        for (_, service, token, status), (requests, sent, answered, ms) in self.settled.items():
-            known = self._totals.setdefault(service, Totals())
-            known.requests += requests
-            known.errors += requests if is_error(status) else 0
-            known.bytes_in += sent
-            known.bytes_out += answered
-            known.total_sum += ms / 1000
-            counted = (status_of(status) or 0, text(token))
-            known.statuses[counted] = known.statuses.get(counted, 0) + requests
+        _grow(self._totals, self.settled)
 
     def stored(self, generation: int) -> None:
         """That one is, and need not be kept."""
@@ -112,9 +103,11 @@ class Tally:
             self.settled = {}
 
     def totals(self) -> dict[str, Totals]:
-        """As of the last `settle` (latencies: as of now), by the service's name in lower case; empty: requests for no
+        """As of now, whether they are stored or not, by the service's name in lower case; empty: requests for no
         service."""
-        return {text(service): known.copy() for service, known in self._totals.items()}
+        found = {service: known.copy() for service, known in self._totals.items()}
+        _grow(found, self.fresh)
+        return {text(service): known for service, known in found.items()}
 
     def keep(self, services: Collection[str]) -> None:
         """Forget what is of none of these (names in lower case), once it is settled."""
@@ -122,6 +115,18 @@ class Tally:
         waiting = {key[1] for key in self.fresh}
         for gone in self._totals.keys() - kept - waiting - set(NONE):
             del self._totals[gone]
+
+
+def _grow(totals: dict[bytes, Totals], fresh: Fresh) -> None:
+    for (_, service, token, status), (requests, sent, answered, ms) in fresh.items():
+        known = totals.setdefault(service, Totals())
+        known.requests += requests
+        known.errors += requests if is_error(status) else 0
+        known.bytes_in += sent
+        known.bytes_out += answered
+        known.total_sum += ms / 1000
+        counted = (status_of(status) or 0, text(token))
+        known.statuses[counted] = known.statuses.get(counted, 0) + requests
 
 
 def text(value: bytes) -> str:

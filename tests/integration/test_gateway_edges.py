@@ -9,17 +9,19 @@ import signal
 import socket
 import stat
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
 import pytest
-from gateway_box import Box, Client, box, model_servers, reply, route, until
+from gateway_box import WEBSOCKET, Box, Client, box, echo_websocket, model_servers, reply, route, until
 
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.routes import Route, RouteTable
 from orchestrator.gateway import HAProxyGateway, command, write_initial
-from orchestrator.settings import GatewaySettings
+from orchestrator.records import Recorder
+from orchestrator.settings import AccessLogSettings, GatewaySettings
 
 
 @pytest.fixture
@@ -299,6 +301,44 @@ async def test_a_gateway_with_a_unit_of_its_own(
     finally:
         unit.terminate()
         await unit.wait()
+
+
+async def test_what_a_replaced_worker_had_told_is_not_counted_by_the_next_daemon(real: Box) -> None:
+    """It lives on with its open connection, and its ring holds all that it ever answered."""
+    recorders: list[Recorder] = []
+
+    @asynccontextmanager
+    async def daemon(generation: int = 0, marks: Mapping[str, str] | None = None) -> AsyncIterator[Recorder]:
+        recorders.append(Recorder(real.state_dir, AccessLogSettings(enabled=False), lambda token: token))
+        recorders[-1].begin(generation, marks or {})
+        reads = asyncio.create_task(real.gateway.records(recorders[-1].take))
+        try:
+            yield recorders[-1]
+        finally:
+            reads.cancel()
+            await asyncio.gather(reads, return_exceptions=True)
+
+    def counted(recorder: Recorder) -> dict[str, int]:
+        return {name: known.requests for name, known in recorder.totals().items() if known.requests}
+
+    async with model_servers("r1") as (server,), model_servers("w", behave=echo_websocket) as (chat,):
+        await real.serve(route("echo", server), route("chat", chat))
+        async with real.client() as stream, real.client() as other:
+            for one in (stream, other):
+                await one.send("/inference/chat/", {**real.bearer(), **WEBSOCKET})
+                assert (await one.head()).status == 101
+            for _ in range(5):
+                await real.ask("/inference/echo/", real.bearer())
+            async with daemon() as first:
+                await until(lambda: counted(first) == {"echo": 5})
+            assert await real.serve(route("echo", server), route("chat", chat), route("new", server))
+            generation, _, marks = first.settle()
+            async with daemon(generation, marks) as second:
+                await real.ask("/inference/new/", real.bearer())
+                await until(lambda: counted(second) == {"new": 1})
+                stream.writer.close()
+                await until(lambda: counted(second).get("chat"))
+                assert counted(second) == {"chat": 1, "new": 1}
 
 
 async def test_a_hanging_master_is_noticed_and_replaced(real: Box, monkeypatch: pytest.MonkeyPatch) -> None:
