@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import structlog
 
+from orchestrator.records.entries import entry
 from orchestrator.settings import AccessLogSettings
 
 LOG = structlog.get_logger(__name__)
@@ -37,12 +39,15 @@ class _Open:
 
 
 class AccessFiles:
-    """`folder` is made (0700) with the first entry. Called in one thread but for `tail`, which may be in any."""
+    """`folder` is made (0700) with the first entry. May be called in any thread."""
 
     def __init__(self, folder: Path, settings: AccessLogSettings) -> None:
         self._folder = folder
         self._settings = settings
         self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._one = threading.RLock()
+        self._turned = 0
+        """Milliseconds in the latest name: each file has its own, later than those before."""
         self._failed = ""
         self.dropped = 0
         """Bytes that could not be written."""
@@ -51,19 +56,20 @@ class AccessFiles:
         """`service`: its name in lower case. Never raises."""
         if not self._settings.enabled:
             return
+        left = len(lines)
         try:
-            file = self._file(service)
-            written = os.write(file.handle, lines)
-            file.size += written
-            self.dropped += len(lines) - written
-            if file.size > self._settings.size // PARTS or time.time() - file.since > TURN_AFTER:
-                self._turn(service)
+            with self._one:
+                file = self._file(service)
+                written = os.write(file.handle, lines)
+                file.size, left = file.size + written, left - written
+                if file.size > self._settings.size // PARTS or time.time() - file.since > TURN_AFTER:
+                    self._turn(service)
             self._failed = ""
         except OSError as error:
-            self.dropped += len(lines)
             before, self._failed = self._failed, str(error)
             if before != self._failed:
                 LOG.error("access_log.failed", cause=f"cannot write {self._folder}: {error.strerror or error}")
+        self.dropped += left
 
     def _file(self, service: str) -> _Open:
         found = self._open.get(service)
@@ -71,8 +77,7 @@ class AccessFiles:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             path, flags = self._folder / f"{service}.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             handle = os.open(path, flags | os.O_NOFOLLOW, 0o600)
-            there = os.fstat(handle)
-            found = self._open[service] = _Open(handle, there.st_size, time.time())
+            found = self._open[service] = _Open(handle, os.fstat(handle).st_size, _began(path))
             while len(self._open) > OPEN_MOST:
                 os.close(self._open.popitem(last=False)[1].handle)
         self._open.move_to_end(service)
@@ -80,16 +85,16 @@ class AccessFiles:
 
     def _turn(self, service: str) -> None:
         os.close(self._open.pop(service).handle)
-        path = self._folder / f"{service}.log"
-        path.rename(self._folder / f"{service}.{int(time.time() * 1000):013d}.log")
+        self._turned = max(self._turned + 1, int(time.time() * 1000))
+        (self._folder / f"{service}.log").rename(self._folder / f"{service}.{self._turned:013d}.log")
         self.prune()
 
     def prune(self) -> None:
         """Remove what is too old or too much, oldest first. Never raises."""
-        with suppress(OSError):
+        with suppress(OSError), self._one:
             oldest = time.time() - self._settings.age
             total, mine = 0, dict[str, int]()
-            for path, service, changed, size in sorted(self._all(), key=lambda one: -one[2]):
+            for path, service, changed, size in sorted(self._all(), key=lambda one: (one[2], one[0]), reverse=True):
                 total += size
                 mine[service] = mine.get(service, 0) + size
                 current = path.name == f"{service}.log"
@@ -121,8 +126,17 @@ class AccessFiles:
         return lines
 
     def close(self) -> None:
-        while self._open:
-            os.close(self._open.popitem()[1].handle)
+        with self._one:
+            while self._open:
+                os.close(self._open.popitem()[1].handle)
+
+
+def _began(path: Path) -> float:
+    """Wall seconds of its first entry; now, where it has none."""
+    with suppress(OSError), path.open("rb") as file:
+        if (first := entry(file.readline(1 << 16))) is not None:
+            return first.time.timestamp()
+    return time.time()
 
 
 def _last(path: Path, count: int) -> list[bytes]:

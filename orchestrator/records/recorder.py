@@ -79,9 +79,11 @@ class Recorder:
             del self._marks[next(iter(self._marks))]
 
     def _keep(self) -> None:
+        """Only this thread changes what the counts are of: a slow disk need not hold up the loop."""
         with self._lock:
-            tally, marks = self._tally, self._told_marks()
-            write(self._pending_file, Pending(tally.generation, tally.settled, tally.fresh, marks))
+            tally = self._tally
+            pending = Pending(tally.generation, tally.settled, tally.fresh, self._told_marks())
+        write(self._pending_file, pending)
 
     def _told_marks(self) -> dict[str, str]:
         return {worker: mark.decode("utf-8", "surrogateescape") for worker, mark in self._marks.items()}

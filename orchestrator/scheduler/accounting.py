@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from datetime import date, timedelta
 
@@ -18,6 +19,8 @@ from orchestrator.store import Store
 LOG = structlog.get_logger("orchestrator")
 EVERY = 2.0
 """Seconds between two writes."""
+REFRESH_EVERY = 0.2
+"""Seconds between two questions of the gateway's thread for a token that is not known."""
 PRUNE_EVERY = 300
 """Writes between two looks for access files that are too old."""
 _EPOCH = date(1970, 1, 1)
@@ -32,6 +35,7 @@ class Accounting:
         self._facts = facts
         self.names: dict[str, str] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked = 0.0
 
     async def begin(self) -> None:
         """Before any record is taken."""
@@ -97,9 +101,12 @@ class Accounting:
         self.names |= {token.id: token.name for token in await self._store.tokens()}
 
     def token_name(self, token: str) -> str | None:
-        """From another thread: asks the store for a token that was made since."""
-        if token in self.names or self._loop is None:
+        """From another thread: asks the store for a token that was made since. One that the store has no longer may
+        come with each of thousands of requests a second, all of them refused."""
+        now = time.monotonic()
+        if token in self.names or self._loop is None or now < self._asked + REFRESH_EVERY:
             return self.names.get(token)
+        self._asked = now
         try:
             asyncio.run_coroutine_threadsafe(self.refresh(), self._loop).result(1.0)
         except Exception as error:

@@ -164,6 +164,15 @@ def test_what_is_cut_off_or_hostile_is_left_out(tmp_path: Path) -> None:
     assert sorted(made.totals()) == ["echo", "é\ufffd"]
 
 
+def test_what_is_counted_is_seen_though_the_store_fails(tmp_path: Path) -> None:
+    made = recorder(tmp_path)
+    for number in range(3):
+        made.take("7", LINES[number : number + 1], False)
+        made.settle()  # and it is not stored
+        assert made.totals()["echo"].requests == number + 1
+        assert sum(made.totals()["echo"].total) == number + 1
+
+
 def test_counts_by_status_and_token(tmp_path: Path) -> None:
     made = recorder(tmp_path)
     made.take("7", [record(1), record(2, STATUS=500), record(3, STATUS=-1, TOKEN="-"), record(4, STREAM=1)], True)
@@ -191,7 +200,8 @@ async def test_who_follows_hears_of_one_service(tmp_path: Path) -> None:
 # --- files ----------------------------------------------------------------------------------------------------------
 
 
-def test_files_are_turned_and_go_by_size(tmp_path: Path) -> None:
+def test_files_are_turned_and_go_by_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda now=time.time(): now)  # all in one millisecond
     files = AccessFiles(tmp_path, AccessLogSettings(size=1 << 16, total=1 << 17))
     rows = [f"{i:07d} {'x' * 90}".encode() for i in range(5000)]
     for row in rows:
@@ -216,6 +226,20 @@ def test_files_go_by_age(tmp_path: Path) -> None:
     files.append("echo", b"again\n")
     assert files.tail("echo", 5) == [b"again"]
     files.close()
+
+
+def test_a_small_file_is_turned_a_day_after_its_first_entry_whoever_opened_it(tmp_path: Path) -> None:
+    def written(number: int) -> bytes:
+        return line(fields(record(number)) or [], b'"echo"', b'""')
+
+    now = round(time.time() * 1000) - NOW
+    for since, turned in ((now - 86_000_000, False), (now - 87_000_000, True)):
+        (tmp_path / "echo.log").write_bytes(written(since))
+        files = AccessFiles(tmp_path, AccessLogSettings())
+        files.append("echo", written(now))
+        assert (tmp_path / "echo.log").exists() is not turned
+        assert len(files.tail("echo", 5)) == 2
+        files.close()
 
 
 def test_what_cannot_be_written_is_counted(tmp_path: Path) -> None:
