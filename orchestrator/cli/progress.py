@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.cli.output import COLOURS, span
 from orchestrator.cli.trees import Branch, Drawing, News, leaf
-from orchestrator.core.causes import HOPELESS
+from orchestrator.core.causes import HOPELESS, UNMENDED
 from orchestrator.core.state import RoutingStatus, ServiceStatus
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Picture:
         told = self.causes.get(service.name)
         causes = told.causes if told else ()
         if bad := [cause for cause in causes if cause.code in HOPELESS]:
-            told_why = next((cause for cause in bad if cause.code not in BLUNT), None)
+            told_why = next((cause for cause in causes if cause.code in (HOPELESS | UNMENDED) - BLUNT), None)
             return service.status is not ServiceStatus.HEALTHY, told_why or _sharpest(causes)
         first = _sharpest(causes)
         if service.status in (ServiceStatus.INVALID, ServiceStatus.STOPPED, ServiceStatus.DESTROYING):

@@ -84,7 +84,9 @@ WAY: Mapping[str, Known] = {
         "raise deployment.start_timeout if loading only is slow; else see the log",
     ),
     "start_hopeless": Known(
-        "its grace is over, and what its probes see does not change with time", "mend what is told next", True
+        "its grace is over, and what its probes see does not change with time",
+        "mend what is told next; a server that does so only while it loads needs a longer health_check.initial_delay",
+        True,
     ),
 }
 """Where on its way a routing stands."""
@@ -187,8 +189,8 @@ FAILED: Mapping[str, Known] = {
 CAUSES: Mapping[str, Known] = {**SERVICE, **WAY, **FAILED}
 UNMENDED = frozenset({"health_loopback", "health_redirect", "health_denied"})
 """What probes betray that no time mends; a server that still loads may well answer 404, or listen on an inner port."""
-HOPELESS = frozenset(code for code, known in CAUSES.items() if known.hopeless) | UNMENDED
-"""A service with one of these is not waited for."""
+HOPELESS = frozenset(code for code, known in CAUSES.items() if known.hopeless)
+"""A service with one of these is not waited for. What is `UNMENDED` becomes `start_hopeless` once it is sure."""
 
 
 def hint_of(code: str) -> str:
@@ -202,4 +204,4 @@ def all_causes() -> Iterator[tuple[str, str, str, bool]]:
         yield code, known.meaning, known.hint, known.hopeless
     for symptom in (*PROBE_SYMPTOMS, *LOG_SYMPTOMS):
         meaning = symptom.message.format("…").removesuffix(": …")
-        yield symptom.code, meaning, symptom.hint.format("…"), symptom.code in HOPELESS
+        yield symptom.code, meaning, symptom.hint.format("…"), False

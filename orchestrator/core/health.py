@@ -14,6 +14,8 @@ FIRST_GAP = 0.1
 SLOWEST_FIRST_GAP = 2.0
 GRACE = 60.0
 """Seconds after its start for which a routing without a health check, which is never UNHEALTHY, is given time."""
+SURE = 10
+"""More probes than this in a row must see what no time mends, where no check says how many (`max_retries`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class ProbeResult:
 
 def fold(state: ProbeState, result: ProbeResult, check: HealthCheck | None, started_at: float) -> ProbeState:
     """The state after `result`. Failures before the first pass count only once `initial_delay` is over."""
-    seen = replace(state, last_at=result.at, last_message=result.message)
+    unmended = state.unmended + 1 if _is_unmended(state, result) else 0
+    seen = replace(state, last_at=result.at, last_message=result.message, unmended=unmended)
     if result.ok:
         since = state.healthy_since if state.healthy and state.healthy_since is not None else result.at
         return replace(seen, passed_once=True, healthy=True, failures=0, unhealthy_since=None, healthy_since=since)
@@ -40,11 +43,15 @@ def fold(state: ProbeState, result: ProbeResult, check: HealthCheck | None, star
     return replace(seen, failures=failures, healthy=False, healthy_since=None, unhealthy_since=since)
 
 
+def _is_unmended(state: ProbeState, result: ProbeResult) -> bool:
+    sight = probe_symptom(result.message) if not result.ok and not state.passed_once else None
+    return sight is not None and sight.code in UNMENDED
+
+
 def hopeless_from(state: ProbeState, check: HealthCheck | None, started_at: float) -> float | None:
-    """From when on a routing that never passed is not worth waiting for: its grace is over, and what the probes see is
-    nothing that loading ends. None: it is, or its grace is not over."""
-    sight = probe_symptom(state.last_message) if not state.passed_once else None
-    if sight is None or sight.code not in UNMENDED:
+    """From when on a routing that never passed is not worth waiting for: its grace is over, and what the probes have
+    seen for a while is nothing that loading ends. None: it is, or its grace is not over."""
+    if state.unmended <= (check.max_retries if check is not None else SURE):
         return None
     return state.unhealthy_since if check is not None else started_at + GRACE
 

@@ -73,6 +73,8 @@ class ProbeState:
     healthy_since: float | None = None
     last_at: float | None = None
     last_message: str = ""
+    unmended: int = 0
+    """Probes in a row that saw what no time mends (see `core.causes.UNMENDED`), before the first pass."""
 
 
 @dataclass(frozen=True, slots=True)

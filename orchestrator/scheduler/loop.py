@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import structlog
 
 from orchestrator.core.errors import OrchestratorError, Unavailable
-from orchestrator.core.health import ProbeResult, fold
+from orchestrator.core.health import ProbeResult, fold, hopeless_from
 from orchestrator.core.operations import Drain
 from orchestrator.core.plan import plan
 from orchestrator.core.ports import Clock, Gateway, Runtime
@@ -119,8 +119,11 @@ class Loop:
         probe = fold(known, result, routing.health, routing.started_at)
         if probe.passed_once and not known.passed_once and routing.unit_created_at is not None:
             self._watch.became_healthy(routing.service, result.at - routing.unit_created_at)
-        changes = (probe.healthy, probe.unhealthy_since) != (known.healthy, known.unhealthy_since)
-        if changes or routing_id in self._probed:
+        shown = [
+            (state.healthy, state.unhealthy_since, hopeless_from(state, routing.health, routing.started_at))
+            for state in (known, probe)
+        ]
+        if shown[0] != shown[1] or routing_id in self._probed:
             self._probed[routing_id] = probe
             self.wake()
         else:

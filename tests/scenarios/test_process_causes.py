@@ -172,7 +172,7 @@ async def test_each_cause_is_told_with_what_mends_it(daemon: Daemon) -> None:
     assert not failures, "\n\n".join(failures)
     codes = {cause.code for cause in (*seen, crash) if not isinstance(cause, str)}
     assert len(codes) >= CAUSES_WANTED
-    assert codes & HOPELESS >= {"secret_missing", "exec_format", "no_capacity", "over_quota", "health_loopback"}
+    assert codes & HOPELESS >= {"secret_missing", "exec_format", "no_capacity", "over_quota"}
     assert codes & HOPELESS >= {"start_hopeless", "crash_loop"}
     (daemon.artifacts / "causes.txt").write_text(await everything(daemon, cases))
 

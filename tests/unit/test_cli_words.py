@@ -243,6 +243,8 @@ def told(name: str, status: str, *codes: str) -> dict[str, ExplainView]:
         ("UNHEALTHY", ("exited", "back_off"), 1, False),
         ("UNHEALTHY", ("exited", "back_off"), TRIES, True),
         ("UNHEALTHY", ("exited", "crash_loop"), 1, True),
+        ("PROVISIONING", ("loading", "health_redirect"), 0, False),
+        ("UNHEALTHY", ("start_hopeless", "health_redirect"), 1, True),
         ("DEGRADED", ("loading",), 0, False),
         ("DEGRADED", ("no_capacity",), 0, True),
         ("INVALID", ("definition_invalid",), 0, True),

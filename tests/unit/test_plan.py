@@ -52,9 +52,9 @@ def failed(of: Service, ident: str, at: float) -> object:
 LOGIN = "GET / on port 8000 answered 401, expected 200"
 
 
-def hopeless(message: str, unhealthy_since: float | None) -> Routing:
-    """It never passed; `unhealthy_since` None: within the grace of its health check."""
-    probe = ProbeState(failures=99, unhealthy_since=unhealthy_since, last_message=message)
+def hopeless(message: str, unhealthy_since: float | None, seen: int = 11) -> Routing:
+    """It never passed; `unhealthy_since` None: within the grace of its health check; `seen`: so many times in a row."""
+    probe = ProbeState(failures=99, unhealthy_since=unhealthy_since, last_message=message, unmended=seen)
     return routing(ECHO, "a", "loading", NOW - 90, probe=probe, health=HealthCheck())
 
 
@@ -118,7 +118,7 @@ LOOKS = {
         replace(world(ECHO, routings=(hopeless(LOGIN, NOW - 9999),)), since=NOW - 1),
         "",
     ),
-    "a server that loads may answer 404": (world(ECHO, routings=(hopeless("GET / answered 404", NOW - 1),)), ""),
+    "the same, seen for a moment only": (world(ECHO, routings=(hopeless(LOGIN, NOW - 99, seen=10),)), ""),
     "a change of revision begins a rollout": (
         world(BEGINS, routings=(routing(ECHO, "a"),)),
         "advance echo to replacing (revision 2 takes over (rolling))\nstart echo NEW (revision 2 takes over)",
