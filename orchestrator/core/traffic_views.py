@@ -21,7 +21,7 @@ class TopView(View):
     healthy: int
     requests_per_second: float = 0.0
     errors_per_second: float = 0.0
-    """Answers with 5xx, and requests that got none."""
+    """Answers with 5xx."""
     p50: float | None = None
     p95: float | None = None
     p99: float | None = None

@@ -76,14 +76,14 @@ class Sampler:
     async def run(self) -> None:
         """Keeps the series. The first reading waits for what the gateway had kept meanwhile: it is no rate of now."""
         await asyncio.sleep(FRESH)
-        await self.read()
-        before, due = self._readings[-1], self._clock.now() + STEP
+        before, due = None, self._clock.now()
         while True:
             await asyncio.sleep(max(0.0, due - self._clock.now()))
-            due += STEP
+            due = max(due + STEP, self._clock.now())  # what was missed is not made up for
             try:
                 now = await self.read()
-                await self._keep(before, now)
+                if before is not None:
+                    await self._keep(before, now)
                 before = now
             except Exception:  # charts are not worth a daemon
                 LOG.exception("sampling.broke")

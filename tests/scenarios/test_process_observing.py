@@ -164,7 +164,6 @@ async def _charted(daemon: Daemon, service: str | None) -> bool:
 
 async def _metrics(daemon: Daemon) -> None:
     """Every metric that dashboard and alerts name is there, and says what was asked."""
-    await asyncio.sleep(2.2)  # counts are settled every two seconds
     text = (await daemon.client.metrics()).decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     known = {sample.name for family in families.values() for sample in family.samples}
