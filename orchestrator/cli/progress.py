@@ -52,7 +52,7 @@ class Picture:
     def _hopeless(self, service: ServiceView) -> tuple[bool, CauseView | None]:
         told = self.causes.get(service.name)
         causes = told.causes if told else ()
-        if bad := [cause for cause in causes if cause.code in HOPELESS]:
+        if any(cause.code in HOPELESS for cause in causes):
             told_why = next((cause for cause in causes if cause.code in (HOPELESS | UNMENDED) - BLUNT), None)
             return service.status is not ServiceStatus.HEALTHY, told_why or _sharpest(causes)
         first = _sharpest(causes)
