@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from aiohttp import ClientPayloadError, web
+from aiohttp.abc import AbstractStreamWriter
 from pydantic import BeforeValidator, Field
 from pydantic_core import to_json
 
@@ -83,11 +84,18 @@ async def download(request: web.Request, control: Control) -> web.StreamResponse
         size = os.fstat(opened.fileno()).st_size
         _refuse_range(request, file, size)
         plain = file.rpartition("/")[2]
-        response = web.FileResponse(f"/proc/self/fd/{opened.fileno()}", headers=_attached(plain))
+        response = _Sent(f"/proc/self/fd/{opened.fileno()}", headers=_attached(plain))
         await response.prepare(request)
         if os.fstat(opened.fileno()).st_size < size and request.transport is not None:
             request.transport.abort()  # cut off meanwhile: the rest that was announced never comes
     return response
+
+
+class _Sent(web.FileResponse):
+    """aiohttp prepares whatever a handler returns, and by then the descriptor is closed, or another file's."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        return None if self.prepared else await super().prepare(request)
 
 
 def _refuse_range(request: web.Request, file: str, size: int) -> None:

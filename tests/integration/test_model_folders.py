@@ -317,6 +317,24 @@ async def test_a_part_of_a_file(asked: dict[str, str], status: int, sent: bytes,
             assert answer.content_type == "application/problem+json"
 
 
+async def test_downloads_go_over_one_connection(url: str, disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("f", "g"):
+        (disk.m / name).write_bytes(b"0123456789")
+    made: list[object] = []
+
+    async def note(*told: object) -> None:
+        made.append(told)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(note)
+    async with aiohttp.ClientSession(trace_configs=[trace]) as session:
+        for name in ("f", "g", "f"):
+            async with session.get(f"{url}/v1/models/m/files/{name}", headers=BEARER) as answer:
+                assert await answer.read() == b"0123456789"
+    assert len(made) == 1
+    assert not [record for record in caplog.records if record.name == "aiohttp.server"]
+
+
 async def test_a_file_that_is_cut_off_while_it_is_sent_is_an_error(client: Client, disk: Disk) -> None:
     with (disk.m / "f").open("wb") as file:
         file.truncate(64 << 20)

@@ -33,6 +33,7 @@ from orchestrator.client.config import APIConfig
 from orchestrator.client.request import Request
 from orchestrator.client.session import AsyncSession
 from orchestrator.core.errors import InvalidInput, NotFound
+from orchestrator.core.ports import Invocation
 
 ADMIN = "the-admin-token"
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
@@ -262,6 +263,8 @@ def sample(kind: Any) -> Any:
     """Some value of an annotated kind."""
     if kind is AsyncIterable[bytes]:
         return nothing_comes()
+    if kind is Invocation:
+        return Invocation(("echo",))
     origin, inner = get_origin(kind), get_args(kind)
     if kind is NoneType or (origin is UnionType and NoneType in inner):
         return None
