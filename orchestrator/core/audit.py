@@ -21,6 +21,8 @@ LONGEST = 200
 MOST_ITEMS = 100
 LARGEST = 4096
 """Characters of a request, or of one side of a difference, as JSON."""
+SEARCHED = 16 * LARGEST
+"""Characters that are searched for secrets: what is larger is kept as its digest all the same."""
 OBSERVED = frozenset({"events", "routings", "healthy", "cause", "rollout", "attempts", "next_try_at", "last_used_at"})
 """Keys of views that change by themselves: no request did it."""
 
@@ -49,8 +51,11 @@ class AuditEntry:
 
 def kept(value: object) -> Any:
     """JSON as it may be kept: small first, so that nobody makes us search megabytes for secrets; then without those."""
-    small = hidden(_short(value), ())
+    small = _short(value)
     text = json.dumps(small, default=str)
+    if len(text) <= SEARCHED:
+        small = hidden(small, ())
+        text = json.dumps(small, default=str)
     return small if len(text) <= LARGEST else _digest(text)
 
 
