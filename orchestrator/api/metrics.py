@@ -38,14 +38,15 @@ class ServiceFacts:
 @dataclass(frozen=True, slots=True)
 class Scraped:
     """What the metrics say besides what was counted. `totals` by the service's name in lower case, `usage` by service
-    and routing, `tokens`: ids to names; `dropped`: bytes of access entries that could not be written."""
+    and routing. `tokens`: ids to names, None: they are not told apart. `dropped`: bytes of access entries that could
+    not be written."""
 
     services: Sequence[ServiceFacts] = ()
     broken: int = 0
     routings: Iterable[RoutingStatus] = ()
     totals: Mapping[str, Totals] = field(default_factory=dict)
     usage: Mapping[tuple[str, str], Usage] = field(default_factory=dict)
-    tokens: Mapping[str, str] = field(default_factory=dict)
+    tokens: Mapping[str, str] | None = field(default_factory=dict)
     dropped: int = 0
     gateway_up: bool = True
     traces_lost: int = 0
@@ -170,7 +171,7 @@ def _of_requests(facts: Scraped) -> Iterator[Metric]:
     requests: dict[tuple[str, ...], float] = {}
     for service, known in totals.items():
         for (status, token), count in known.statuses.items():
-            key = (service, str(status), facts.tokens.get(token) or token)
+            key = (service, str(status), "" if facts.tokens is None else facts.tokens.get(token) or token)
             requests[key] = requests.get(key, 0) + count
     said = "Requests that have ended; code 0: no answer, service empty: there is none of that name"
     yield _counter("orchestrator_requests", said, requests, "service", "code", "token")

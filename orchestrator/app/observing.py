@@ -97,7 +97,7 @@ class Observing:
             routings=self._routing_statuses(),
             totals=parts.recorder.totals(),
             usage={(names[id], id): taken for id, taken in usage.items() if id in names},
-            tokens=parts.accounting.names,
+            tokens=parts.accounting.names if parts.settings.metrics.tokens else None,
             dropped=parts.recorder.files.dropped,
             gateway_up=not parts.loop.seen.gateway_error,
             traces_lost=parts.traces.lost if parts.traces is not None else 0,

@@ -214,7 +214,7 @@ def print_typed_wrongly(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError" and ctx is not None:
         print(ctx.get_help())
         return int(error.exit_code)
-    told = str(error.format_message()).strip().removesuffix(".")
+    told = str(error.format_message()).replace(": Value error, ", ": ", 1).strip().removesuffix(".")
     first, *more = told.splitlines()
     print(f"error: {first[:1].lower()}{first[1:]}{''.join(f' {line.strip()}' for line in more)}", file=sys.stderr)
     if ctx is not None:

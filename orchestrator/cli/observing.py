@@ -56,11 +56,13 @@ def rate(value: float) -> str:
 
 
 def latency(seconds: float | None) -> str:
-    """2 ms, 340 ms, 1.2 s, 85 s."""
+    """2 ms, 340 ms, 1.2 s, 85 s, 31 h."""
     if seconds is None:
         return NONE
     if seconds < 1:
         return f"{seconds * 1000:.{0 if seconds >= 0.01 else 1}f} ms"
+    if seconds >= 36_000:
+        return f"{seconds / 3600:,.0f} h"
     return f"{seconds:.{1 if seconds < 10 else 0}f} s"
 
 

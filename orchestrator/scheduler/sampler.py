@@ -11,7 +11,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -118,8 +118,14 @@ class Sampler:
     async def _usage(self) -> Mapping[str, Usage]:
         with suppress(OrchestratorError, TimeoutError):
             async with asyncio.timeout(USAGE_LIMIT):
-                return await self._runtime.usage()
+                found = await self._runtime.usage()
+                return {id: self._not_less(id, taken) for id, taken in found.items()}
         return {}
+
+    def _not_less(self, routing: str, taken: Usage) -> Usage:
+        """A process that ended may have taken its CPU time along; a counter that falls is one that began anew."""
+        before = self._readings[-1].usage.get(routing) if self._readings else None
+        return taken if before is None else replace(taken, cpu=max(taken.cpu, before.cpu))
 
     # --- what is told -----------------------------------------------------------------------------------------------
 

@@ -157,6 +157,7 @@ class AccessLogSettings(Section):
 class MetricsSettings(Section):
     gateway: bool = Field(True, description="/metrics has HAProxy's own metrics too.")
     routings: bool = Field(False, description="/metrics has those of the routings too, with service and routing.")
+    tokens: bool = Field(True, description="Requests are counted by token; false where there are thousands of them.")
     routings_path: str = Field("/metrics", pattern=r"^/[^\s?#]*$", description="Where routings have their metrics.")
 
 

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -609,3 +610,5 @@ def test_metrics_count_every_status() -> None:
     assert 'orchestrator_services{status="INVALID"} 0.0' in text
     assert 'orchestrator_operations_total{operation="StartRouting",result="ok"} 1.0' in text
     assert "orchestrator_reconcile_seconds_count 1.0" in text
+    text = metrics.render(replace(facts, tokens=None)).decode()
+    assert 'orchestrator_requests_total{code="200",service="Echo",token=""} 3.0' in text

@@ -181,6 +181,7 @@ WRONG = {
     ("ls", "--nonsense"): "error: no such option: --nonsense",
     ("scale",): "error: missing argument 'SERVICE'",
     ("events", "--tail", "x"): "error: invalid value for '--tail'",
+    ("log-level", "loud"): "error: invalid value for 'level': 'loud' is not one of",
 }
 
 
