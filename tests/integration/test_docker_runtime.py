@@ -16,6 +16,7 @@ import docker
 import pytest
 from docker_box import Box, opened
 
+from orchestrator.archives import spooling
 from orchestrator.core.errors import RuntimeFailure, Unavailable
 from orchestrator.core.ports import Command, Invocation
 from orchestrator.core.spec import ResolvedMount
@@ -298,3 +299,40 @@ def tar(*members: tuple[str, bytes | None]) -> bytes:
             info.type = tarfile.REGTYPE if body is not None else tarfile.DIRTYPE
             made.addfile(info, io.BytesIO(body or b""))
     return out.getvalue()
+
+
+async def test_whoever_copies_slowly_holds_up_nobody(box: Box, engine: docker.DockerClient) -> None:
+    """The engine locks a container for as long as files go in or out of it."""
+    await box.run("sh", "-c", "head -c 300000000 /dev/zero >/large; exec sleep 1000")
+    await box.shell("until [ $(stat -c %s /large) = 300000000 ]; do sleep 0.1; done", timeout=60)
+    (running,) = await box.runtime.observe()
+    container = engine.containers.get(running.runtime_id)
+    wanted = asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield tar(("x", b"x" * MIB))[:MIB]
+        wanted.set()
+        await asyncio.Event().wait()
+
+    sending = asyncio.create_task(box.runtime.unpack("r1", "/tmp", slowly(), folder=True))
+    await asyncio.wait_for(wanted.wait(), 10)
+    await asyncio.sleep(0.5)  # for as much as there is to be with the engine
+    try:
+        await asyncio.wait_for(asyncio.to_thread(container.reload), 10)
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+    async with aclosing(box.runtime.archive("r1", "/large")) as taken:  # type: ignore[type-var]
+        assert await anext(taken)
+        await asyncio.wait_for(asyncio.to_thread(container.reload), 20)
+
+
+async def test_what_is_copied_leaves_the_disk_room(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def archive() -> AsyncIterator[bytes]:
+        yield tar(("x", b"x"))
+
+    await box.run("sleep", "1000")
+    monkeypatch.setattr(spooling, "SPARED", 1 << 60)
+    with pytest.raises(Unavailable, match="No space left") as caught:
+        await box.runtime.unpack("r1", "/tmp", archive(), folder=True)
+    assert caught.value.code == "disk_full"

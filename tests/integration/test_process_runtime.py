@@ -571,6 +571,21 @@ def _bytes(path: Path) -> bytes:
         return b""
 
 
+async def test_commands_that_take_their_time_to_end_hold_up_nobody(machine: Machine) -> None:
+    await machine.run(sh("exec sleep 1000"))
+    stubborn = Invocation(("/bin/sh", "-c", "trap '' TERM; echo on; sleep 1000 & wait; wait"))
+    several = [await machine.runtime.execute("r1", stubborn) for _ in range(40)]
+    for one in several:
+        assert await anext(aiter(one.output()))
+    ending = asyncio.gather(*(one.close() for one in several))
+    await asyncio.sleep(0.3)
+    began = time.monotonic()
+    await asyncio.to_thread(lambda: None)
+    assert time.monotonic() - began < 1, "all threads wait"
+    await ending
+    assert {await one.wait() for one in several} == {137}
+
+
 async def test_commands_end_with_their_routing(machine: Machine) -> None:
     await machine.run(sh("exec sleep 1000"))
     execution = await machine.runtime.execute("r1", Invocation(("sleep", "1000")))

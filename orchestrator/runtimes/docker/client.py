@@ -30,6 +30,10 @@ WORKERS = 16
 """Calls under way at once; the others wait, and their waiting counts against their limit."""
 LIMIT = 60
 """Seconds for one call, unless told otherwise."""
+SENT = 4
+"""Files on their way to the engine at once: they take long, so they have places of their own."""
+LONGEST = 3600.0
+"""Seconds that they may take, waiting included."""
 
 
 def _connect(self: UnixHTTPConnection) -> None:
@@ -53,6 +57,7 @@ class Engine:
     def __init__(self, host: str = "") -> None:
         self._host = host
         self._slots = asyncio.Semaphore(WORKERS)
+        self._sending = asyncio.Semaphore(SENT)
         self._client: docker.APIClient | None = None
         self._connecting = threading.Lock()
         self._pumps: set[Pump[Any]] = set()
@@ -61,25 +66,36 @@ class Engine:
     async def call(self, doing: str, use: Callable[[docker.APIClient], T], *, limit: float = LIMIT) -> T:
         """What `use` returns, run in a thread. Raises `RuntimeFailure`, `NotFound` or `Unavailable`, which say that
         they could not `doing` (an infinitive)."""
+        return await self._called(doing, use, self._slots, limit)
+
+    async def send(self, doing: str, use: Callable[[docker.APIClient], T]) -> T:
+        """As `call`, for what sends files."""
+        return await self._called(doing, use, self._sending, LONGEST)
+
+    async def _called(
+        self, doing: str, use: Callable[[docker.APIClient], T], slots: asyncio.Semaphore, limit: float
+    ) -> T:
         if self._closed:
             raise Unavailable(f"cannot {doing}: the daemon is ending")
         try:
             async with asyncio.timeout(limit):
-                await self._slots.acquire()
-                return await self._in_thread(doing, use)
+                await slots.acquire()
+                return await self._in_thread(doing, use, slots)
         except TimeoutError:
             raise unreachable(doing, f"no answer within {limit:g} s") from None
         except THIRD_PARTY as error:
             raise translate(error, doing) from error
 
-    def _in_thread(self, doing: str, use: Callable[[docker.APIClient], T]) -> asyncio.Future[T]:
+    def _in_thread(
+        self, doing: str, use: Callable[[docker.APIClient], T], slots: asyncio.Semaphore
+    ) -> asyncio.Future[T]:
         """Frees the slot when the thread has ended, not when nobody waits for it any more. A thread of its own: a
         pool's would keep the process from ending while the engine hangs."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
 
         def settle(give: Callable[[], None]) -> None:
-            self._slots.release()
+            slots.release()
             if not answer.done():
                 give()
 

@@ -1,15 +1,20 @@
-"""Files of a container, in and out, by the engine's archive requests: streams that are never held whole."""
+"""Files of a container, in and out, by the engine's archive requests: streams that are never held whole in memory.
+
+The engine locks a container for as long as such a request lasts: it answers no question about it, and starts and stops
+nothing there. So what comes slowly comes to the disk first, and what is taken slowly waits there (`archives.spooling`).
+"""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
+from pathlib import Path
 
 import docker
 import requests
 
-from orchestrator.archives import Incoming, Rename, repacked
+from orchestrator.archives import Rename, filled, followed, repacked, spool
 from orchestrator.archives.reading import renamed_to
 from orchestrator.core.errors import RuntimeFailure
 from orchestrator.core.ports import Unpacked
@@ -19,12 +24,10 @@ from orchestrator.runtimes.docker.prepared import Prepared
 from orchestrator.runtimes.docker.sandbox import inside, under
 
 PIECE = 1 << 18
-LONGEST = 24 * 3600.0
-"""Seconds that an upload may take: whoever sends it is noticed to be gone long before."""
 
 
-async def read(engine: Engine, container: str, path: str) -> AsyncGenerator[bytes, None]:
-    """Always to its end, or closed: an answer half read blocks the container."""
+async def read(engine: Engine, container: str, path: str, disk: Path) -> AsyncGenerator[bytes, None]:
+    """`disk`: the folder where it waits."""
     target, doing = inside(path), f"read {path}"
     _refuse_unseen(target, doing)
     found = await engine.call(doing, lambda api: archive.stat(api, container, target))
@@ -35,6 +38,15 @@ async def read(engine: Engine, container: str, path: str) -> AsyncGenerator[byte
         answer = opened(api, "GET", f"/containers/{container}/archive", params={"path": found.path})
         return Body(answer, _pieces)
 
+    with spool(disk) as file:
+        async with aclosing(followed(file, _blocks(engine, doing, source))) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
+async def _blocks(
+    engine: Engine, doing: str, source: Callable[[docker.APIClient], Body[bytes]]
+) -> AsyncIterator[bytes]:
     async with aclosing(engine.stream(doing, source)) as batches:
         async for batch in batches:
             for block in batch:
@@ -46,20 +58,19 @@ def _pieces(response: requests.Response) -> Iterator[bytes]:
 
 
 async def write(
-    engine: Engine, prepared: Prepared, path: str, chunks: AsyncIterator[bytes], *, whole: bool
+    engine: Engine, prepared: Prepared, path: str, chunks: AsyncIterator[bytes], disk: Path, *, whole: bool
 ) -> Unpacked:
-    """`whole`: `path` must be a folder."""
+    """`whole`: `path` must be a folder. `disk`: the folder where it waits until all of it is there."""
     target, doing = inside(path), f"write {path}"
     _refuse_unseen(target, doing)
     container, owner = prepared.container, prepared.owner
     folder, rename = await engine.call(doing, lambda api: _place(api, container, target, doing, whole))
     count = _Count()
-    incoming = Incoming(chunks)
-    try:
-        body = repacked(incoming, rename, (owner.uid, owner.gid), count.add)
-        await engine.call(doing, lambda api: _put(api, container, folder, body), limit=LONGEST)
-    finally:
-        incoming.close()
+    with spool(disk) as file:
+        await filled(file, chunks)
+        file.seek(0)
+        body = repacked(file, rename, (owner.uid, owner.gid), count.add)
+        await engine.send(doing, lambda api: _put(api, container, folder, body))
     return Unpacked(count.files, count.size)
 
 

@@ -53,14 +53,15 @@ EVENTS = ("create", "start", "die", "oom", "pause", "unpause", "destroy")
 
 class DockerRuntime:
     """`installation`: its id, on every container and network; others' are never looked at. Nothing is kept in
-    `state_dir`: the engine knows all."""
+    `state_dir`, the engine knows all; files wait there on their way."""
 
     name = "docker"
     exclusive_ports = False
 
-    def __init__(self, settings: DockerSettings, installation: str, state_dir: Path) -> None:  # noqa: ARG002
+    def __init__(self, settings: DockerSettings, installation: str, state_dir: Path) -> None:
         self._settings = settings
         self._installation = installation
+        self._disk = state_dir
         self._network = settings.network or f"orchestrator-{installation}"
         self._engine = Engine(settings.host)
         self._prepared: dict[str, Prepared] = {}
@@ -174,14 +175,14 @@ class DockerRuntime:
 
     async def archive(self, unit_id: str, path: str) -> AsyncIterator[bytes]:
         container = await self._container(unit_id)
-        async with contextlib.aclosing(files.read(self._engine, container, path)) as blocks:
+        async with contextlib.aclosing(files.read(self._engine, container, path, self._disk)) as blocks:
             async for block in blocks:
                 yield block
 
     async def unpack(self, unit_id: str, path: str, archive: AsyncIterator[bytes], *, folder: bool) -> Unpacked:
         container = await self._container(unit_id)
         prepared = await self._engine.call("look at a container", lambda api: preparing.read(api, container))
-        return await files.write(self._engine, prepared, path, archive, whole=folder)
+        return await files.write(self._engine, prepared, path, archive, self._disk, whole=folder)
 
     async def close(self) -> None:
         self._prepared.clear()

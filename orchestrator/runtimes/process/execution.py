@@ -35,6 +35,8 @@ GRACE = 2.0
 """Seconds between asking a command to end and killing it."""
 _LEFTOVER_OUTPUT = 0.5
 """Seconds of silence after the command's end: what it left in the background may hold its output open."""
+_PAUSE, _LONG_PAUSE = 0.02, 0.3
+"""Seconds between looks whether something of a command is left."""
 _PIECE = 64 * 1024
 _PROGRAM = Path(__file__).with_name("executing.py")
 
@@ -71,7 +73,7 @@ class LocalExecution:
 
     async def close(self) -> None:
         try:
-            await on_disk("end a command", self._kill)
+            await self._kill()
             await self._process.wait()
         finally:
             tasks = (*self._readers, self._ending)
@@ -80,17 +82,22 @@ class LocalExecution:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._ends.close()
 
-    def _kill(self) -> None:
-        """Ask, then kill, until nothing of it is left; what was left in the background goes, too."""
+    async def _kill(self) -> None:
+        """Ask, then kill, until nothing of it is left; what was left in the background goes, too. No thread waits: what
+        many commands take their time with would hold up all else."""
         asked = signal.SIGHUP if isinstance(self._ends, Terminal) else signal.SIGTERM
-        began, told = time.monotonic(), set[int]()
-        while left := marked(MARKER, self._mark):
+        began, told, pause = time.monotonic(), set[int](), _PAUSE
+        while left := await self._left():
             late = time.monotonic() - began
             send(left if late > GRACE else left - told, signal.SIGKILL if late > GRACE else asked, signal.SIGCONT)
             told |= left
             if late > 2 * GRACE:
                 return
-            time.sleep(0.02)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONG_PAUSE)
+
+    async def _left(self) -> set[int]:
+        return await on_disk("end a command", lambda: marked(MARKER, self._mark))
 
     async def _read(self, one: Reader) -> None:
         name, reader = one
