@@ -140,12 +140,12 @@ async def _follow(
         return ()
     began = answered = time.monotonic()
     found: tuple[ProgressView, ...] = ()
-    with shown(targets, quiet=quiet) as view:
+    with shown(targets, quiet=quiet) as show:
         while True:
             try:
                 found = await client.applied(targets)
                 answered = time.monotonic()
-                view.show(found)
+                show(found)
             except Unavailable:
                 if time.monotonic() - answered > SILENT:
                     raise

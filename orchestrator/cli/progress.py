@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.output import COLOURS, span
-from orchestrator.cli.trees import Branch, Drawing, News, leaf
+from orchestrator.cli.trees import Branch, News, drawing, leaf
 from orchestrator.core.causes import HOPELESS, UNMENDED
 from orchestrator.core.state import RoutingStatus, ServiceStatus
 
@@ -62,6 +62,9 @@ class Picture:
         return service.status is ServiceStatus.UNHEALTHY and len(failed) >= TRIES, first
 
 
+Show = Callable[[Picture], None]
+
+
 def _sharpest(causes: Sequence[CauseView]) -> CauseView | None:
     """What its log says, where that is understood: that it ended is seen without being told."""
     return next((cause for cause in causes if cause.code.startswith("log_")), causes[0] if causes else None)
@@ -101,51 +104,30 @@ def branches(picture: Picture, now: datetime) -> list[Branch]:
     ]
 
 
-class PlainProgress:
+def plain() -> Show:
     """For logs and pipes: a line each time a service's state changes, and how far a download is now and then."""
+    news = News()
 
-    def __init__(self) -> None:
-        self._news = News()
-
-    def __enter__(self) -> PlainProgress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def show(self, picture: Picture) -> None:
+    def show(picture: Picture) -> None:
         for one in picture.services:
             told = picture.causes.get(one.name)
             code = told.causes[0].code if told and told.causes and one.status is not ServiceStatus.HEALTHY else ""
             line = f"{one.name}: {one.status}{f' ({code})' if code else ''}"
             fetch = fetching(one, picture)
             said = f"{line}: {fetch.said}" if fetch is not None else line
-            news = f"{line}: {fetch.image}" if fetch is not None else line
-            self._news.tell(one.name, said, news, time.monotonic(), goes_on=fetch is not None)
+            new = f"{line}: {fetch.image}" if fetch is not None else line
+            news.tell(one.name, said, new, time.monotonic(), goes_on=fetch is not None)
+
+    return show
 
 
-class LiveProgress:
+@contextmanager
+def live() -> Iterator[Show]:
     """For terminals: one tree that is drawn again and again."""
-
-    def __init__(self) -> None:
-        self._drawing = Drawing()
-        self._began = time.monotonic()
-
-    def __enter__(self) -> LiveProgress:
-        self._drawing.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._drawing.__exit__(kind, error, trace)
-
-    def show(self, picture: Picture) -> None:
-        shown = headline(picture, time.monotonic() - self._began)
-        self._drawing.draw(shown, branches(picture, datetime.now(UTC)))
+    began = time.monotonic()
+    with drawing() as draw:
+        yield lambda picture: draw(headline(picture, time.monotonic() - began), branches(picture, datetime.now(UTC)))
 
 
-def progress() -> PlainProgress | LiveProgress:
-    return LiveProgress() if sys.stdout.isatty() else PlainProgress()
+def progress() -> AbstractContextManager[Show]:
+    return live() if sys.stdout.isatty() else nullcontext(plain())

@@ -210,10 +210,10 @@ async def _come_up(client: Client, timeout: float) -> tuple[Picture, bool]:
 
     began = time.monotonic()
     before: Picture | None = None
-    with progress() as shown:
+    with progress() as show:
         while True:
             picture = await _look(client)
-            shown.show(picture)
+            show(picture)
             passed = time.monotonic() - began
             known = picture.services or passed > _EMPTY
             if known and picture.settled() and before is not None and len(before.services) == len(picture.services):

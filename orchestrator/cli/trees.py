@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from shutil import get_terminal_size
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.output import COLOURS, age, one_line
@@ -31,6 +31,10 @@ class Branch:
     line: tuple[Part, ...]
     leaves: Sequence[tuple[Part, ...]] = ()
     over: bool = False
+
+
+Draw = Callable[[str, Sequence[Branch]], None]
+"""By headline and branches."""
 
 
 def leaf(routing: RoutingView, now: datetime, *, revision: bool = False) -> tuple[Part, ...]:
@@ -83,25 +87,15 @@ def _text(*parts: Part) -> Text:
     return Text("  ", no_wrap=True, overflow="ellipsis").join(shown)
 
 
-class Drawing:
-    """One tree that is drawn again and again while it is entered, and gone afterwards."""
+@contextmanager
+def drawing() -> Iterator[Draw]:
+    """One tree that is drawn again and again meanwhile, and gone afterwards."""
+    from rich.live import Live
 
-    def __init__(self) -> None:
-        from rich.live import Live
-
-        self._live = Live(auto_refresh=False, transient=True)
-
-    def __enter__(self) -> Drawing:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
-
-    def draw(self, headline: str, branches: Sequence[Branch]) -> None:
-        self._live.update(drawn(headline, branches, get_terminal_size().lines - 1), refresh=True)
+    with Live(auto_refresh=False, transient=True) as live:
+        yield lambda headline, branches: live.update(
+            drawn(headline, branches, get_terminal_size().lines - 1), refresh=True
+        )
 
 
 class News:

@@ -6,17 +6,16 @@ import asyncio
 import re
 import sys
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli.apply import LOOK, SILENT
 from orchestrator.cli.common import INTERRUPTED, Common, connect
 from orchestrator.cli.output import dump, one_line, print_json
-from orchestrator.cli.progress import LiveProgress, Picture, fetching
+from orchestrator.cli.progress import Picture, Show, fetching, live
 from orchestrator.cli.services import ServiceName
 from orchestrator.cli.trees import News
 from orchestrator.core.errors import NotFound, OrchestratorError, Unavailable
@@ -33,12 +32,6 @@ _CLOCK = re.compile(r"\d+(\.\d+)? ?(s|m|h|%)\b")
 class Goal(StrEnum):
     HEALTHY = "healthy"
     GONE = "gone"
-
-
-class Shown(Protocol):
-    """What is printed on the way."""
-
-    def show(self, picture: Picture) -> None: ...
 
 
 def wait(
@@ -87,7 +80,7 @@ async def _until(common: Common, ref: str, goal: Goal, timeout: float | None, *,
     began = answered = time.monotonic()
     picture: Picture | None = None
     async with connect(common) as client:
-        with _shown(ref, quiet=common.json) as view:
+        with _shown(ref, quiet=common.json) as show:
             while True:
                 try:
                     picture = await _look(client, ref)
@@ -95,7 +88,7 @@ async def _until(common: Common, ref: str, goal: Goal, timeout: float | None, *,
                     service = picture.services[0] if picture.services else None
                     if _reached(service, goal):
                         return service
-                    view.show(picture)
+                    show(picture)
                     if give_up:
                         _give_up(ref, picture)
                 except Unavailable:
@@ -157,31 +150,21 @@ def _standing(picture: Picture) -> str:
     return one_line(f"{counts}: {why}" if why else counts)
 
 
-class Lines:
-    """For logs and pipes: a line each time it comes further. `quiet`: nothing at all."""
+def _lines(ref: str) -> Show:
+    """For logs and pipes: a line each time it comes further."""
+    news = News()
 
-    def __init__(self, ref: str, *, quiet: bool) -> None:
-        self._ref = ref
-        self._quiet = quiet
-        self._news = News()
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def show(self, picture: Picture) -> None:
-        if self._quiet:
-            return
-        line = f"{self._ref}: {_standing(picture)}"
+    def show(picture: Picture) -> None:
+        line = f"{ref}: {_standing(picture)}"
         fetch = fetching(picture.services[0], picture) if picture.services else None
         said = f"{line}; {fetch.said}" if fetch is not None else line
-        news = _CLOCK.sub("", line) + (fetch.image if fetch is not None else "")
-        self._news.tell(self._ref, said, news, time.monotonic(), goes_on=fetch is not None)
+        new = _CLOCK.sub("", line) + (fetch.image if fetch is not None else "")
+        news.tell(ref, said, new, time.monotonic(), goes_on=fetch is not None)
+
+    return show
 
 
-def _shown(ref: str, *, quiet: bool) -> AbstractContextManager[Shown]:
-    return LiveProgress() if sys.stdout.isatty() and not quiet else Lines(ref, quiet=quiet)
+def _shown(ref: str, *, quiet: bool) -> AbstractContextManager[Show]:
+    if quiet:
+        return nullcontext(lambda _: None)
+    return live() if sys.stdout.isatty() else nullcontext(_lines(ref))

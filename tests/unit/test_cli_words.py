@@ -20,7 +20,7 @@ from orchestrator.cli.observing import GIVE_WAY, TOP, fitting, latency, rate, si
 from orchestrator.cli.observing import told as entry_line
 from orchestrator.cli.output import age, aligned, clean, span, stacked, tamed
 from orchestrator.cli.plan import text
-from orchestrator.cli.progress import TRIES, Picture, PlainProgress, branches, headline
+from orchestrator.cli.progress import TRIES, Picture, branches, headline, plain
 from orchestrator.cli.run import call_lines
 from orchestrator.cli.streams import since_seconds
 from orchestrator.cli.trees import Branch, drawn, fitted
@@ -284,7 +284,7 @@ def test_who_is_not_waited_for_is_told_what_is_wrong_not_that_it_is(codes: tuple
 def test_progress_names_services_routings_and_causes(capsys: pytest.CaptureFixture[str]) -> None:
     views = (service("a", "PROVISIONING"), service("b", "HEALTHY"))
     picture = Picture(views, (routing("a", "PROVISIONING"),), told("a", "PROVISIONING", "loading"))
-    PlainProgress().show(picture)
+    plain()(picture)
     assert capsys.readouterr().out.splitlines() == ["a: PROVISIONING (loading)", "b: HEALTHY"]
     tree = drawn(headline(picture, 72), branches(picture, NOW), 20)
     assert str(tree.label) == "1 of 2 services HEALTHY, 72s"
@@ -297,11 +297,11 @@ def test_a_download_is_told_when_it_begins_and_then_once_in_a_while(
 ) -> None:
     now = 100.0
     monkeypatch.setattr("orchestrator.cli.progress.time.monotonic", lambda: now)
-    shown = PlainProgress()
+    show = plain()
     for share in range(6):
         fetch = FetchView(routing="a0", image="i", said=f"fetching i: {share} %")
         fetched = routing("a", "PROVISIONING").model_copy(update={"fetching": fetch})
-        shown.show(Picture((service("a", "PROVISIONING"),), (fetched,), told("a", "PROVISIONING", "creating")))
+        show(Picture((service("a", "PROVISIONING"),), (fetched,), told("a", "PROVISIONING", "creating")))
         now += 5
     assert capsys.readouterr().out.splitlines() == [
         f"a: PROVISIONING (creating): fetching i: {share} %" for share in (0, 3)
