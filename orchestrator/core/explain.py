@@ -286,7 +286,7 @@ def _limit(spec: ServiceSpec, routing: Routing) -> str:
     sight = probe_symptom(routing.probe.last_message)
     if sight is not None and sight.code in UNMENDED:
         grace = routing.health.initial_delay if routing.health is not None else GRACE
-        return f"time does not mend that: it fails soon after {_seconds(grace)} (health_check.initial_delay)"
+        return f"where that stays so, it fails soon after {_seconds(grace)} (health_check.initial_delay)"
     return f"it fails if it has not passed within {_seconds(spec.start_timeout)} (deployment.start_timeout)"
 
 

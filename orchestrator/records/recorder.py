@@ -45,6 +45,8 @@ class Recorder:
         """Service in lower case to its own spelling as a JSON text."""
         self._followers: dict[asyncio.Queue[bytes], tuple[str, asyncio.AbstractEventLoop]] = {}
         self._marks: dict[str, bytes] = {}
+        self._settled_marks: dict[str, str] = {}
+        """Of when the last generation was made."""
         self.trace: Callable[[Sequence[list[bytes]]], None] | None = None
         """Gets records that are traced, in the gateway's thread."""
 
@@ -53,8 +55,9 @@ class Recorder:
         left = read(self._pending_file)
         known = left.marks if left is not None and left.generation >= generation else marks
         self._marks = {worker: mark.encode("utf-8", "surrogateescape") for worker, mark in known.items()}
+        self._settled_marks = dict(known)
         self._tally.generation = generation
-        self._tally.fresh = left.after(generation) if left is not None else {}
+        self._tally.carry(left.after(generation) if left is not None else {})
 
     # --- in the gateway's thread ------------------------------------------------------------------------------------
 
@@ -128,11 +131,14 @@ class Recorder:
     # --- on the daemon's loop ---------------------------------------------------------------------------------------
 
     def settle(self) -> tuple[int, Fresh, dict[str, str]]:
-        """What is to be stored next, by its number, and the marks of now: what came since the last time, or again what
+        """What is to be stored next, by its number, and the marks of then: what came since the last time, or again what
         was not said to be `stored` yet."""
         with self._lock:
+            before = self._tally.generation
             self._tally.settle()
-            return self._tally.generation, dict(self._tally.settled), self._told_marks()
+            if self._tally.generation != before:
+                self._settled_marks = self._told_marks()
+            return self._tally.generation, dict(self._tally.settled), self._settled_marks
 
     def stored(self, generation: int) -> None:
         with self._lock:

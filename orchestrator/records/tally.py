@@ -89,6 +89,12 @@ class Tally:
             if record[_STREAM] == b"1":
                 known.streams += 1
 
+    def carry(self, left: Fresh) -> None:
+        """What another daemon counted and did not store becomes a generation: it is none of our totals."""
+        if left:
+            self.settled = left
+            self.generation += 1
+
     def settle(self) -> None:
         """What came since the last time becomes a generation; not before the last generation was stored (`stored`)."""
         if self.settled or not self.fresh:
