@@ -104,7 +104,7 @@ async def told(session: aiohttp.ClientSession, url: str, count: int, last: str) 
 
 async def test_errors_are_listed_until_they_are_cleared(daemons: Callable[..., Awaitable[Daemon]]) -> None:
     daemon = await daemons()
-    daemon.drop("fails", echo("fails", start_command=["python", "-c", "print('boom'); raise SystemExit(3)"]))
+    daemon.drop("fails", echo("fails", start_command=["python", "-c", "print('boom'); raise SystemExit(3)", "{port}"]))
     await until(lambda: recorded(daemon))
     first = (await daemon.client.errors("fails"))[-1]
     assert (first.code, first.exit_code, first.log_tail, first.revision) == ("exited", 3, ("boom",), "1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
@@ -145,8 +146,9 @@ async def test_a_try_goes_on_without_who_began_it(daemons: Callable[..., Awaitab
     assert [e.seq async for e in daemon.client.try_events(begun.id, after=seen[-2].seq)] == [seen[-1].seq]
     done = await daemon.client.try_view(begun.id)
     assert (done.state, done.finished, list(done.events)) == ("passed", True, seen)
-    silent = echo("silent", start_command=["python", "-c", "print('not yet', flush=True); import time; time.sleep(60)"])
-    (folder / "slow.yml").write_text(__import__("json").dumps(silent))
+    sleeps = "print('not yet', flush=True); import time; time.sleep(60)"
+    silent = echo("silent", start_command=["python", "-c", sleeps, "{port}"])
+    (folder / "slow.yml").write_text(json.dumps(silent))
     slow = await daemon.client.try_begin(TryRequest(folder=str(folder), definition="slow.yml"))
     async with aclosing(daemon.client.try_events(slow.id)) as events:
         async with asyncio.timeout(20):
@@ -163,8 +165,8 @@ async def test_a_try_goes_on_without_who_began_it(daemons: Callable[..., Awaitab
     assert not [line for line in daemon.processes().values() if "time.sleep(60)" in line]
     with pytest.raises(NotFound):
         await daemon.client.try_view("nothing")
-    failing = echo("failing", start_command=["python", "-c", "print('boom'); raise SystemExit(3)"])
-    (folder / "slow.yml").write_text(__import__("json").dumps(failing))
+    failing = echo("failing", start_command=["python", "-c", "print('boom'); raise SystemExit(3)", "{port}"])
+    (folder / "slow.yml").write_text(json.dumps(failing))
     failed = await daemon.client.try_begin(TryRequest(folder=str(folder), definition="slow.yml"))
     seen = [event async for event in daemon.client.try_events(failed.id)]
     assert (seen[-1].state, [e.message for e in seen if e.step == "log"]) == ("failed", ["boom"])
