@@ -21,6 +21,7 @@ from orchestrator.api.routes import CALLER, CONTROL, JSON, REQUEST_ID, Route, wh
 from orchestrator.core.access import NOBODY, FailedTries
 from orchestrator.core.audit import AuditEntry, difference, kept, kept_path
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.hiding import hidden_text
 
 log = structlog.get_logger()
 
@@ -181,7 +182,7 @@ def _entry(request: web.Request, route: Route) -> AuditEntry:
         who=caller.who,
         token_id=caller.token_id,
         access=caller.access,
-        service=request.match_info.get("ref", "")[:128],
+        service=hidden_text(request.match_info.get("ref", "")[:2048], ())[:128],
         client=request.remote or "",
         request_id=request[REQUEST_ID],
     )

@@ -19,6 +19,7 @@ from orchestrator.api.headers import request_id
 from orchestrator.api.routes import CALLER, REQUEST_ID, Route
 from orchestrator.core.access import RANK, Access
 from orchestrator.core.errors import NotAuthorised, OrchestratorError, Throttled
+from orchestrator.core.hiding import hidden_text
 
 __all__ = ["AGAIN", "access", "admin_token", "audit", "errors", "known_host", "request_log"]
 
@@ -63,7 +64,7 @@ def request_log(table: Table) -> Middleware:
                 20 if route is not None and route.changing and caller is not None else 10,
                 "api.answered",
                 method=request.method,
-                path=request.path,
+                path=hidden_text(request.path[:2048], ()),
                 status=response.status,
                 seconds=round(time.monotonic() - began, 4),
                 who=caller.who if caller is not None else "",

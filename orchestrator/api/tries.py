@@ -47,5 +47,5 @@ ROUTES = (
     Route("GET", _ONE, "read", view, "Show a try", response=TryView),
     Route("GET", _ONE + "/events", "read", events, _FOLLOW, None, TryEvent, True, media=(EVENTS,)),
     Route("DELETE", _ONE, "admin", cancel, "Cancel a try", response=TryView),
-    Route("POST", "/v1/try", "admin", try_run, _WHAT, TryRequest, TryEvent, True, media=(LINES,)),
+    Route("POST", "/v1/try", "admin", try_run, _WHAT, TryRequest, TryEvent, True, media=(LINES,), refuses=(409,)),
 )

@@ -188,7 +188,7 @@ class DaemonControl(Inside, PlanChanges, Modifying, Asking, ModelFolders, Observ
             yield present.event_view(event)
 
     async def try_run(self, request: TryRequest) -> AsyncIterator[TryEvent]:
-        async with aclosing(self._parts.tries.run(request)) as events:
+        async with aclosing(self._parts.trying.run(request)) as events:
             async for event in events:
                 yield event
 

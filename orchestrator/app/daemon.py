@@ -157,7 +157,6 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
             loop=loop,
             pulls=executor.pulls,
             tokens=Tokens(store, keys, gateway, journal, clock),
-            tries=tries,
             trying=BackgroundTries(tries, clock),
             logs=Logs(runtime, launcher, facts),
             metrics=metrics,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from orchestrator.api.metrics import Metrics
 from orchestrator.app.certificates import Certificates
 from orchestrator.app.logs import Logs
-from orchestrator.app.tries import Tries
 from orchestrator.app.trying import BackgroundTries
 from orchestrator.auth import KeyRing
 from orchestrator.core.ports import Clock, Gateway, Runtime, RuntimeInfo
@@ -43,7 +42,6 @@ class Parts:
     loop: Loop
     pulls: Pulls
     tokens: Tokens
-    tries: Tries
     trying: BackgroundTries
     logs: Logs
     metrics: Metrics

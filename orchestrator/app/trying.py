@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from uuid import uuid4
 
 from orchestrator.app.tries import Tries
@@ -83,19 +84,34 @@ class BackgroundTries:
         self._tries = tries
         self._clock = clock
         self._known: dict[str, Try] = {}
+        self._followed = 0
 
     def begin(self, request: TryRequest) -> TryView:
         """Raises `Conflict` where too many run."""
-        running = [one for one in self._known.values() if not one.finished]
-        if len(running) >= AT_ONCE:
-            text = f"cannot try {request.folder}: {len(running)} tries are under way"
-            raise Conflict(text, hint="wait for one to end, or cancel it", code="too_many_tries")
+        self._refuse_more(request)
         for old in [one for one in self._known.values() if one.finished][: max(0, len(self._known) - KEPT)]:
             del self._known[old.id]
         one = Try(request, self._clock.wall())
         one.task = asyncio.create_task(one.run(self._tries), name=f"try:{one.id}")
         self._known[one.id] = one
         return one.view(events=False)
+
+    async def run(self, request: TryRequest) -> AsyncGenerator[TryEvent, None]:
+        """One that ends with whoever follows it; among the others it counts. Raises `Conflict` where too many run."""
+        self._refuse_more(request)
+        self._followed += 1
+        try:
+            async with aclosing(self._tries.run(request)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._followed -= 1
+
+    def _refuse_more(self, request: TryRequest) -> None:
+        running = self._followed + len([one for one in self._known.values() if not one.finished])
+        if running >= AT_ONCE:
+            text = f"cannot try {request.folder}: {running} tries are under way"
+            raise Conflict(text, hint="wait for one to end, or cancel it", code="too_many_tries")
 
     def listed(self) -> Sequence[TryView]:
         return [one.view(events=False) for one in reversed(self._known.values())]

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import structlog
 from aiohttp import web
 from small_control import SmallControl
 
@@ -231,7 +232,17 @@ async def test_no_secret_is_written_down(raw: aiohttp.ClientSession, control: Sm
         assert (await answer.json())["token"] == "secret-text"
     async with raw.delete("/v1/tokens/t1?now=true&token=secret-text", headers=bearer(WRITER)):
         pass
+    mistaken = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ0MSJ9.its-signature"  # the text of a token where its id belongs
+    with structlog.testing.capture_logs() as logged:
+        for path in (f"/v1/tokens/{mistaken}", f"/v1/services/{mistaken}"):
+            async with raw.delete(path, headers=bearer(WRITER)):
+                pass
+    assert [line["path"] for line in logged if line["event"] == "api.answered"] == [
+        "/v1/tokens/***",
+        "/v1/services/***",
+    ]
     kept = json.dumps([str(entry) for entry in control.recorded.values()])
+    assert "its-signature" not in kept
     assert "secret-text" not in kept
     assert "verysecret" not in kept
     assert WRITER not in kept

@@ -170,3 +170,12 @@ async def test_a_try_goes_on_without_who_began_it(daemons: Callable[..., Awaitab
     failed = await daemon.client.try_begin(TryRequest(folder=str(folder), definition="slow.yml"))
     seen = [event async for event in daemon.client.try_events(failed.id)]
     assert (seen[-1].state, [e.message for e in seen if e.step == "log"]) == ("failed", ["boom"])
+    waiting = echo("waiting", start_command=["python", "-c", "import time; time.sleep(60)", "{port}"])
+    (folder / "slow.yml").write_text(json.dumps(waiting))
+    wanted = TryRequest(folder=str(folder), definition="slow.yml")
+    more = [await daemon.client.try_begin(wanted) for _ in range(8)]
+    for refused in (daemon.client.try_begin(wanted), anext(daemon.client.try_run(wanted))):
+        with pytest.raises(Conflict, match="8 tries are under way"):
+            await refused
+    await asyncio.gather(*(daemon.client.try_cancel(one.id) for one in more))
+    assert [event async for event in daemon.client.try_run(TryRequest(folder=str(folder)))][-1].state == "passed"
