@@ -135,7 +135,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         reader = FolderReader(settings, runtime.name, facts, journal, clock)
         metrics = Metrics(__version__)
         loop = Loop(facts, reader, runtime, gateway, executor, journal, clock, metrics)
-        tries = Tries(settings, runtime, launcher, loop.prober, clock, loop.tries, facts.world)
+        tries = Tries(settings, runtime, launcher, loop.prober, clock, loop.tries, facts.world, loop.wake)
         recorder = Recorder(settings.state_dir, settings.access_log, lambda token: accounting.token_name(token))
         recorder.trace = traces.take if traces is not None else None
         accounting = Accounting(store, recorder, facts)

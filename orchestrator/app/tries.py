@@ -55,7 +55,8 @@ class Tell(Protocol):
 
 
 class Tries:
-    """`mine`: where the ids of tries under way are kept, so that the loop does not take them for orphans."""
+    """`mine`: where the ids of tries under way are kept, so that the loop does not take them for orphans; `over` is
+    called when one is not under way any more: what could not be removed of it is an orphan from then on."""
 
     def __init__(
         self,
@@ -66,6 +67,7 @@ class Tries:
         clock: Clock,
         mine: set[str],
         world: Callable[[], World],
+        over: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._runtime = runtime
@@ -74,6 +76,7 @@ class Tries:
         self._clock = clock
         self._mine = mine
         self._world = world
+        self._over = over
 
     async def run(self, request: TryRequest) -> AsyncGenerator[TryEvent, None]:
         """The last event's state is the result. Closed early, it cleans up all the same."""
@@ -278,7 +281,8 @@ class Tries:
         except OrchestratorError as error:
             return error.message
         finally:
-            self._mine.discard(unit)  # what is left is an orphan of the next look
+            self._mine.discard(unit)
+            self._over()
         return ""
 
 
