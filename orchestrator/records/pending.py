@@ -1,6 +1,6 @@
 """What was taken of the gateway's records and is not stored yet, in a file: a daemon that is killed leaves it behind.
 
-Every batch of records replaces the file, which is not flushed to the disk: it has to outlive the daemon, not the
+Batches of records replace the file, which is not flushed to the disk: it has to outlive the daemon, not the
 machine, whose gateway would be gone with it.
 """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +33,11 @@ TokenName = Callable[[str], str | None]
 
 
 class Recorder:
+    keep_rows = 500
+    """More counts than this that are pending are not written with every batch: that would take all of the time."""
+    keep_pause = 1e-4
+    """Seconds for each of them, until they are written again: some twenty times as long as it takes."""
+
     def __init__(self, state_dir: Path, settings: AccessLogSettings, token_name: TokenName) -> None:
         """`token_name` is called in the gateway's thread, once for an id."""
         self._pending_file = state_dir / "records.json"
@@ -45,6 +51,7 @@ class Recorder:
         """Service in lower case to its own spelling as a JSON text."""
         self._followers: dict[asyncio.Queue[bytes], tuple[str, asyncio.AbstractEventLoop]] = {}
         self._marks: dict[str, bytes] = {}
+        self._keep_at = 0.0
         self._settled_marks: dict[str, str] = {}
         """Of when the last generation was made."""
         self.trace: Callable[[Sequence[list[bytes]]], None] | None = None
@@ -56,8 +63,11 @@ class Recorder:
         known = left.marks if left is not None and left.generation >= generation else marks
         self._marks = {worker: mark.encode("utf-8", "surrogateescape") for worker, mark in known.items()}
         self._settled_marks = dict(known)
-        self._tally.generation = generation
-        self._tally.carry(left.after(generation) if left is not None else {})
+        if left is None:
+            self._tally.generation = generation
+        else:  # a number that the file has not: it stays as it is for a while
+            self._tally.generation = max(generation, left.generation)
+            self._tally.carry(left.after(generation))
 
     # --- in the gateway's thread ------------------------------------------------------------------------------------
 
@@ -82,11 +92,17 @@ class Recorder:
             del self._marks[next(iter(self._marks))]
 
     def _keep(self) -> None:
-        """Only this thread changes what the counts are of: a slow disk need not hold up the loop."""
+        """What the file lacks is in the ring for as long as its worker lives. Only this thread changes what the counts
+        are of, so that a slow disk need not hold up the loop."""
+        if time.monotonic() < self._keep_at:
+            return
         with self._lock:
             tally = self._tally
             pending = Pending(tally.generation, tally.settled, tally.fresh, self._told_marks())
         write(self._pending_file, pending)
+        rows = len(pending.settled) + len(pending.fresh)
+        if rows > self.keep_rows:
+            self._keep_at = time.monotonic() + rows * self.keep_pause
 
     def _told_marks(self) -> dict[str, str]:
         return {worker: mark.decode("utf-8", "surrogateescape") for worker, mark in self._marks.items()}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.exposition import merged
@@ -144,25 +144,32 @@ def test_a_killed_daemon_leaves_nothing_out_and_nothing_twice(tmp_path: Path, st
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.sampled_from(["asked", "stored", "refused", "killed", "disk"]), max_size=30))
-def test_each_is_counted_once_whatever_happens(story: list[str]) -> None:
-    """`stored`, `refused`: the store takes what is settled, or does not; `disk`: it is full, and then no longer."""
-    with tempfile.TemporaryDirectory() as place:
+@given(
+    st.lists(st.sampled_from(["asked", "stored", "refused", "killed", "disk"]), max_size=30),
+    st.sampled_from([0, 1e9]),
+)
+@example(["asked", "refused", "asked", "killed", "stored", "killed"], 0)
+@example(["asked", "refused", "asked", "stored", "killed"], 1e9)
+def test_each_is_counted_once_whatever_happens(story: list[str], pause: float) -> None:
+    """`stored`, `refused`: the store takes what is settled, or does not; `disk`: it is full, and then no longer;
+    `pause`: every batch is written to the file of pending counts, or the first one of each daemon alone."""
+    with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Recorder, "keep_rows", 0)
+        patched.setattr(Recorder, "keep_pause", pause)
         folder, ring, known, full = Path(place), list[bytes](), (0, dict[str, str]()), False
         total = 0
 
         def daemon() -> Recorder:
             made = Recorder(folder, AccessLogSettings(enabled=False), {}.get)
             made.begin(*known)
-            made.take("7", ring, True)
             return made
 
         now = daemon()
-        for step in [*story, "killed", "stored", "stored"]:
+        for step in [*story, "stored", "asked", "stored"]:
             match step:
                 case "asked":
                     ring.append(record(len(ring)))
-                    now.take("7", ring[-1:], False)
+                    now.take("7", ring, True)
                 case "stored":
                     generation, fresh, marks = now.settle()
                     if fresh and generation > known[0]:
