@@ -16,7 +16,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
-WORKERS = max(2, min(4, os.cpu_count() or 2))
+WORKERS = max(3, min(6, 2 * (os.cpu_count() or 2) - 1))
 PARTS = (
     ("side by side", ["-m", "not serial", "-n", str(WORKERS), "--dist", "worksteal"]),
     ("one at a time", ["-m", "serial", "-n", "0"]),

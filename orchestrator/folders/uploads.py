@@ -31,8 +31,17 @@ from orchestrator.folders.pinned import (
 )
 from orchestrator.folders.reading import Place
 
+SPARED = 256 << 20
+"""Bytes of a disk, or a twentieth of a small one, that no upload takes: the store may lie on the same."""
 LEFT = 7 * 86400
 """Seconds after which a part that nobody went on with is removed by the next upload beside it."""
+
+
+def _room(fd: int) -> int:
+    """Bytes that may be put on the disk."""
+    disk = os.fstatvfs(fd)
+    spared = min(SPARED, disk.f_blocks * disk.f_frsize // 20)
+    return max(0, disk.f_bavail * disk.f_frsize - spared)
 
 
 class Part:
@@ -62,10 +71,9 @@ class Part:
         there = lies_at(self._fd, self._name)
         if there is not None and stat.S_ISDIR(there.st_mode):
             raise IsADirectoryError
-        free = os.fstatvfs(self._fd)
-        if self._total - offset > free.f_bavail * free.f_frsize:
-            left, needed = free.f_bavail * free.f_frsize, self._total - offset
-            text = f"cannot {self._doing}: it needs {needed} bytes, and {left} are free"
+        left, needed = _room(self._fd), self._total - offset
+        if needed > left:
+            text = f"cannot {self._doing}: it needs {needed} bytes, and there is room for {left}"
             raise Unavailable(text, hint="free some disk space; an upload goes on where it was", code="disk_full")
         if offset == 0:
             return self._anew()
