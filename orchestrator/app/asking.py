@@ -9,7 +9,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import uuid4
 
 import aiohttp
 from yarl import URL
@@ -18,7 +17,7 @@ from orchestrator.api.control import Asked
 from orchestrator.app.changes import ServiceChanges
 from orchestrator.core.ask_views import AskRequest
 from orchestrator.core.errors import Unavailable
-from orchestrator.core.state import Token
+from orchestrator.core.state import ASKING, Token
 
 VALID = 60.0
 """Seconds: a request begins within them, and may go on for longer."""
@@ -61,7 +60,7 @@ class Asking(ServiceChanges):
         """The text of a token that nobody gets to see."""
         now = self._parts.clock.wall()
         kid = self._parts.keys.signing_keys()[0].kid
-        token = Token(f"ask-{uuid4().hex[:12]}", service, "ask", "infer", now, now + VALID, kid)
+        token = Token(ASKING, service, ASKING, "infer", now, now + VALID, kid)
         return self._parts.keys.issue(token, now)
 
 

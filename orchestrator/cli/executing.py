@@ -63,7 +63,7 @@ def execute(
     Examples:
       orchestrator exec my-model
       orchestrator exec my-model -- nvidia-smi
-      orchestrator exec -it -u root r-8f3a -- bash
+      orchestrator exec -it -u root 3f9c2a41be07 -- bash
       tar c data | orchestrator exec -i my-model -- tar x -C /home/work
     """
     from orchestrator.core.inside_views import SHELL

@@ -262,8 +262,8 @@ def rm_routing(
     """Remove one routing: it gets no new requests, finishes the open ones, and ends.
 
     Examples:
-      orchestrator rm-routing 3fa2c81d
-      orchestrator rm-routing 3fa2c81d --replace
+      orchestrator rm-routing 3f9c2a41be07
+      orchestrator rm-routing 3f9c2a41be07 --replace
     """
     changed(common, ask(common, lambda client: client.remove_routing(routing, replaced=replace)))
 

@@ -91,8 +91,8 @@ def revoke(
     """Revoke a token: new requests are refused at once.
 
     Examples:
-      orchestrator token revoke 5b1f0c9e
-      orchestrator token revoke 5b1f0c9e --now
+      orchestrator token revoke 5b1f0c9e4d27a863
+      orchestrator token revoke 5b1f0c9e4d27a863 --now
     """
     token = ask(common, lambda client: client.token_revoke(token_id, now=now))
     if common.json:
@@ -148,7 +148,7 @@ def drop_key(
     """Drop a signing key: all tokens that it signed are refused from now on.
 
     Examples:
-      orchestrator token drop-key 20260102-1f3a
+      orchestrator token drop-key 3317465b
     """
     key = ask(common, lambda client: client.drop_key(kid))
     if common.json:

@@ -82,6 +82,7 @@ def service_view(service: Service, routings: Sequence[Routing], around: Surround
         folder=service.folder,
         model=service.model,
         cause=causes[0].message if causes else "",
+        cause_code=causes[0].code if causes else "",
         pending=around.pending.get(service.id, ""),
         created_at=instant(service.created_at),
         rollout=rollout_view(service, service.rollout, routings, around) if service.rollout else None,
@@ -145,6 +146,7 @@ def broken_view(broken: Broken, around: Surroundings) -> ServiceView:
         problems=tuple(problem_view(p) for p in broken.problems),
         folder=broken.folder,
         cause=str(first) if first else "its definition does not validate",
+        cause_code="definition_invalid",
     )
 
 

@@ -316,6 +316,11 @@ class World:
 # --- tokens ---------------------------------------------------------------------------------------------------------
 
 
+ASKING = "ask"
+"""Id and name of the token that a request through the API (`ask`, Try it) bears: one for all, so that records of use
+do not grow by an entry a request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """An issued token as it is remembered: never its text. Times in wall seconds; `service` is a name or `*`."""

@@ -95,6 +95,8 @@ class ServiceView(View):
     model: str = ""
     cause: str = ""
     """Why it is not HEALTHY, in one line."""
+    cause_code: str = ""
+    """The code of that cause, as `explain` tells it; empty: there is none."""
     created_at: AwareDatetime | None = None
     rollout: RolloutView | None = None
     rejected: str = ""

@@ -10,6 +10,7 @@ from datetime import date, timedelta
 import structlog
 
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.state import ASKING
 from orchestrator.core.traffic_views import UsageView
 from orchestrator.records import Recorder
 from orchestrator.records.tally import Fresh, is_error, text
@@ -33,7 +34,7 @@ class Accounting:
         self._store = store
         self._recorder = recorder
         self._facts = facts
-        self.names: dict[str, str] = {}
+        self.names: dict[str, str] = {ASKING: ASKING}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asked = 0.0
 

@@ -82,9 +82,44 @@ AFTER: Sequence[tuple[str, int]] = (
 )
 """A line, and how far the next one is indented."""
 
-ASK = """async ([version, text, places, keys, values, diffs, after]) => {
+SUMMARIES: Sequence[tuple[list[str], str]] = (
+    ([], "Nothing is served yet."),
+    (["HEALTHY"], "The one service is healthy."),
+    (["HEALTHY", "HEALTHY"], "All 2 services are healthy."),
+    (
+        ["HEALTHY", "PROVISIONING over_quota", "PROVISIONING no_capacity"],
+        "1 of 3 services is healthy; there is no room for 2.",
+    ),
+    (["PROVISIONING loading"], "0 of 1 service is healthy; 1 starts."),
+    (
+        [
+            "HEALTHY",
+            "HEALTHY",
+            "UNHEALTHY exited",
+            "DEGRADED no_capacity",
+            "PROVISIONING creating",
+            "STOPPED",
+            "DESTROYING",
+        ],
+        "2 of 7 services are healthy; 2 need a look, 1 starts, 1 is stopped, 1 is being removed.",
+    ),
+)
+"""Status and code of each service, and what the page says of all."""
+
+ALONE: Sequence[tuple[list[float | None], list[int]]] = (
+    ([], []),
+    ([1], [0]),
+    ([None, 1, None, 2, 3, None], [1]),
+    ([1, None, 1], [0, 2]),
+    ([0, 0, None], []),
+)
+"""Values over time, and which of them no line would show."""
+
+ASK = """async ([version, text, places, keys, values, diffs, after, summaries, values_over_time]) => {
   const load = (name) => import(`/assets/${version}/js/${name}.js`);
-  const [place, schema, diff] = await Promise.all([load("editor/place"), load("editor/schema"), load("ui/diff")]);
+  const wanted = ["editor/place", "editor/schema", "ui/diff", "pages/services", "ui/chart"];
+  const [place, schema, diff, services, chart] = await Promise.all(wanted.map(load));
+  const service = ([status, cause_code]) => ({ status, cause_code });
   const headers = { Authorization: `Bearer ${sessionStorage.getItem("orchestrator.token")}` };
   const root = await (await fetch("/v1/schema", { headers })).json();
   const lines = text.split("\\n");
@@ -97,6 +132,8 @@ ASK = """async ([version, text, places, keys, values, diffs, after]) => {
     values: values.map(([path]) => schema.valuesAt(root, path)),
     diffs: diffs.map(([a, b]) => diff.compare(a, b).map(([sign, line]) => sign + line).join("")),
     after: after.map(([line]) => place.indentAfter(line)),
+    summaries: summaries.map(([all]) => services.summary(all.map((one) => service(one.split(" "))))),
+    alone: values_over_time.map(([values]) => chart.alone(values)),
   };
 }"""
 
@@ -106,7 +143,7 @@ async def answers(daemon: Daemon, tabs: Tabs) -> Any:
     tab = await tabs(daemon)
     await tab.open()
     version = await tab.page.evaluate("document.querySelector('script[type=module]').src.split('/')[4]")
-    return await tab.page.evaluate(ASK, [version, TEXT, PLACES, KEYS, VALUES, DIFFS, AFTER])
+    return await tab.page.evaluate(ASK, [version, TEXT, PLACES, KEYS, VALUES, DIFFS, AFTER, SUMMARIES, ALONE])
 
 
 async def test_the_pure_parts_say_what_is_so(answers: Any) -> None:
@@ -118,3 +155,5 @@ async def test_the_pure_parts_say_what_is_so(answers: Any) -> None:
         assert there in found, path
     assert answers["diffs"] == [said for _, _, said in DIFFS]
     assert answers["after"] == [count for _, count in AFTER]
+    assert answers["summaries"] == [said for _, said in SUMMARIES]
+    assert answers["alone"] == [found for _, found in ALONE]

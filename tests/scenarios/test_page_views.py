@@ -117,16 +117,23 @@ async def visited(
         await expect(tab.dialog()).to_be_hidden()
 
 
-async def too_wide(tab: Tab) -> list[str]:
-    """The page never scrolls sideways."""
+HIDDEN_TABS = """[...document.querySelectorAll(".tabs a[aria-current]")].filter((one) => {
+  const { left, right } = one.getBoundingClientRect();
+  return left < 0 || right > innerWidth;
+}).map((one) => one.innerText)"""
+
+
+async def does_not_fit(tab: Tab) -> list[str]:
+    """The page never scrolls sideways, and the tab that is chosen is in sight."""
     over = await tab.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    return [f"{over} px too wide"] if over > 0 else []
+    hidden = await tab.page.evaluate(HIDDEN_TABS)
+    return ([f"{over} px too wide"] if over > 0 else []) + [f"tab {name} is out of sight" for name in hidden]
 
 
 FAULTS: dict[str, Callable[[Tab], Awaitable[list[str]]]] = {
     "light": Tab.faults,
     "dark": lambda tab: tab.faults("color-contrast"),
-    "phone": too_wide,
+    "phone": does_not_fit,
 }
 
 

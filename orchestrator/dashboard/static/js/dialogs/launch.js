@@ -6,7 +6,7 @@ import { go, to } from "../router.js";
 import { refusal } from "../session.js";
 import { Form, show } from "../ui/dialog.js";
 import { Area, asMap, asPairs, Check, Field, Input, Pairs, Select } from "../ui/fields.js";
-import { Button, Loading, Notice, sentence } from "../ui/parts.js";
+import { Button, Loading, Notice, said, sentence } from "../ui/parts.js";
 import { tell } from "../ui/toast.js";
 import { validate } from "./validate.js";
 
@@ -113,7 +113,7 @@ function Modify({ close, name }) {
   };
   return html`<${Form} title="Modify ${name}" close=${close} submit=${() => submit()} done="Apply" wide off=${form ? "" : "It is still being read."}
       left=${declared && html`<${Button} icon="file" changes onClick=${write}>Write it into the file</${Button}>`}>
-    ${({ wrong: bad }) => html`${problem && html`<${Notice} kind="bad"><p>${sentence(problem.detail)}</p></${Notice}>`}
+    ${({ wrong: bad }) => html`${problem && html`<${Notice} kind="bad"><p>${said(problem.detail)}</p></${Notice}>`}
       ${form ? html`${one.source === "folder" && html`<${Notice}><p>This service is declared in <code>${one.folder}</code>. What takes effect in place (the count, what is open to the public, times) is changed here as an override; for the rest its file is edited.</p></${Notice}>`}
       <${Fields} form=${form} set=${set} bad=${bad} known=${known} />` : !problem && html`<${Loading} />`}`}</${Form}>`;
 }

@@ -24,11 +24,11 @@ export function Changes() {
       actions=${waits.length + held.length > 0 && html`<${Button} look="first" icon="check" changes onClick=${apply}>Apply…</${Button}>`} />
     <div class="stack">${plan.problem && html`<${Trouble} problem=${plan.problem} retry=${plan.reload} />`}${plan.loading && html`<${Loading} lines=${6} />`}
     ${applied && html`<${Progress} applied=${applied} end=${() => follow(null)} />`}
-    ${held.length > 0 && html`<${Card} title="Held removals" flush actions=${html`<${Button} look="tiny risky" changes onClick=${() => removal(held, true)}>Let all go on</${Button}>`}>${held.map((one) => html`<div key=${one.service} class="row spread wrap" style=${{ padding: "11px 16px", borderBottom: "1px solid var(--line)" }}><div class="grow"><a class="strong" href=${to("services", one.service)}>${one.service}</a><p class="small quiet break">${sentence(one.why)}</p></div>
+    ${held.length > 0 && html`<${Card} title="Held removals" flush actions=${html`<${Button} look="tiny risky" changes onClick=${() => removal(held, true)}>Let all go on</${Button}>`}>${held.map((one) => html`<div key=${one.service} class="row spread wrap" style=${{ padding: "11px 16px", borderBottom: "1px solid var(--line)" }}><div class="grow"><a class="strong" href=${to("services", one.service)}>${one.service}</a><p class="small quiet break">${said(one.why)}</p></div>
         <${Button} look="tiny risky" changes onClick=${() => removal([one])} name="Let the removal of ${one.service} go on">Let it go on</${Button}></div>`)}</${Card}>`}
     ${waits.map((one) => html`<${Change} key=${one.service + one.folder} one=${one} />`)}
     ${plan.data && !waits.length && !held.length && html`<div class="card"><${Empty} icon="changes" title="Nothing waits"><p>${manual ? "What changes in a model folder is planned here first: what it does, whether it fits, how long nothing answers." : html`Set <code>apply = "manual"</code> in config.toml to see what each change of a folder does before it is done.`}</p></${Empty}></div>`}
-    ${plan.data?.notes.map((note) => html`<${Notice} key=${note}><p>${sentence(note)}</p></${Notice}>`)}</div>`;
+    ${plan.data?.notes.map((note) => html`<${Notice} key=${note}><p>${said(note)}</p></${Notice}>`)}</div>`;
 }
 
 function Change({ one }) {
@@ -41,7 +41,7 @@ function Change({ one }) {
     ${one.fields.length > 0 && html`<div class="table-wrap"><table class="table cards" aria-label="What changes"><thead><tr><th>Key</th><th>From</th><th>To</th><th>Kind</th></tr></thead><tbody>${one.fields.map((field) => html`<tr key=${field.path}><td><code>${field.path}</code></td><td data-name="From"><code class="break status bad" style=${{ whiteSpace: "pre-wrap" }}>${field.from ?? "–"}</code></td><td data-name="To"><code class="break status good" style=${{ whiteSpace: "pre-wrap" }}>${field.to ?? "–"}</code></td><td data-name="Kind"><span class="tag">${field.class}</span></td></tr>`)}</tbody></table></div>`}
     ${one.operations.length > 0 && html`<div><h3>What is done, in order</h3><ol class="doing">${one.operations.map((each, n) => html`<li key=${n}><span>${sentence(each)}</span></li>`)}</ol></div>`}
     <p class="row wrap small"><span class="tag ${stands ? "warn" : "good"}">${stands ? (one.downtime_seconds ? `nothing answers for about ${span(one.downtime_seconds)}` : one.change === "remove" ? "ends for good" : "downtime") : "no downtime"}</span>${stands && html`<span class="quiet">${sentence(one.downtime)}</span>`}</p>
-    ${one.notes.map((note) => html`<p class="small quiet" key=${note}>${sentence(note)}</p>`)}</div></${Card}>`;
+    ${one.notes.map((note) => html`<p class="small quiet" key=${note}>${said(note)}</p>`)}</div></${Card}>`;
 }
 
 function Apply({ close, plan, held, waits, done }) {

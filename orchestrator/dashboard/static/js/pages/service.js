@@ -15,7 +15,7 @@ import { TryIt } from "../service/try.js";
 import { Head } from "../shell.js";
 import { Icon } from "../ui/icons.js";
 import { Menu } from "../ui/menu.js";
-import { Button, Copyable, Empty, Loading, Notice, said, sentence, Trouble } from "../ui/parts.js";
+import { Button, Copyable, Empty, Loading, Notice, said, Trouble } from "../ui/parts.js";
 import { Status } from "../ui/status.js";
 
 const TABS = [
@@ -54,9 +54,9 @@ function Actions({ one }) {
 
 /** What somebody should know or decide, whichever part of the service is looked at. */
 function Standing({ one }) {
-  return html`${one.held && html`<${Notice} kind="warn" title="Its removal waits for a word." action=${html`<${Button} look="tiny" changes onClick=${() => restartHeld(one)}>Let it go on</${Button}>`}><p>${sentence(one.held)}</p></${Notice}>`}
-    ${one.rejected && html`<${Notice} kind="warn" title="Its definition asks for a revision that was rolled back."><p>${sentence(one.rejected)}</p></${Notice}>`}
-    ${one.pending && html`<${Notice} title="A change waits." action=${html`<a class="button tiny" href=${to("changes")}>See it</a>`}><p>${sentence(one.pending)}</p></${Notice}>`}`;
+  return html`${one.held && html`<${Notice} kind="warn" title="Its removal waits for a word." action=${html`<${Button} look="tiny" changes onClick=${() => restartHeld(one)}>Let it go on</${Button}>`}><p>${said(one.held)}</p></${Notice}>`}
+    ${one.rejected && html`<${Notice} kind="warn" title="Its definition asks for a revision that was rolled back."><p>${said(one.rejected)}</p></${Notice}>`}
+    ${one.pending && html`<${Notice} title="A change waits." action=${html`<a class="button tiny" href=${to("changes")}>See it</a>`}><p>${said(one.pending)}</p></${Notice}>`}`;
 }
 
 /** Its definition was never valid, so nothing of it runs and nothing is recorded. */
@@ -70,6 +70,6 @@ function Broken({ one }) {
 
 function Gone({ problem, known }) {
   return html`<div class="card"><${Empty} icon="services" title=${known ? "It is gone" : "There is no such service"}>
-    <p>${known ? "It was terminated, or its folder went away. Its tokens are revoked." : sentence(problem.hint || problem.detail)}</p>
+    <p>${known ? "It was terminated, or its folder went away. Its tokens are revoked." : said(problem.hint || problem.detail)}</p>
     <a class="button" href=${to("services")}>All services</a></${Empty}></div>`;
 }

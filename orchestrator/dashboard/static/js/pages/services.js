@@ -64,10 +64,19 @@ function select(all, { text, only, order: [by, way], rates }) {
     .map(([, one]) => one);
 }
 
-function summary(all) {
-  const bad = all.filter((one) => ["UNHEALTHY", "INVALID", "DEGRADED"].includes(one.status)).length;
+const ROOMLESS = ["over_quota", "no_capacity"];
+
+/** In one sentence how many are healthy, and what the others need or wait for. */
+export function summary(all) {
+  const count = (test) => all.filter(test).length;
+  const healthy = count((one) => one.status === "HEALTHY"), roomless = count((one) => one.status === "PROVISIONING" && ROOMLESS.includes(one.cause_code));
+  const bad = count((one) => ["UNHEALTHY", "INVALID", "DEGRADED"].includes(one.status)), starting = count((one) => one.status === "PROVISIONING") - roomless;
+  const stopped = count((one) => one.status === "STOPPED"), ending = count((one) => one.status === "DESTROYING");
   if (!all.length) return "Nothing is served yet.";
-  return bad ? `${plural(all.length, "service")}, ${bad} of them ${bad === 1 ? "needs" : "need"} a look.` : `${plural(all.length, "service")}, all as they should be.`;
+  if (healthy === all.length) return healthy === 1 ? "The one service is healthy." : `All ${healthy} services are healthy.`;
+  const others = [bad && `${bad} ${bad === 1 ? "needs" : "need"} a look`, roomless && `there is no room for ${roomless}`, starting && `${starting} ${starting === 1 ? "starts" : "start"}`,
+    stopped && `${stopped} ${stopped === 1 ? "is" : "are"} stopped`, ending && `${ending} ${ending === 1 ? "is" : "are"} being removed`];
+  return `${healthy} of ${plural(all.length, "service")} ${healthy === 1 || all.length === 1 ? "is" : "are"} healthy; ${others.filter(Boolean).join(", ")}.`;
 }
 
 function Totals({ all, rates }) {
@@ -111,7 +120,7 @@ function Row({ one, rates, style, n, at }) {
   const now = rates.by.get(one.name);
   const about = one.rollout ? one.rollout.said : one.cause || one.pending || [one.model !== one.name && one.model, one.source === "api" ? "started here" : ""].filter(Boolean).join(" · ") || one.folder.split("/").slice(-2).join("/");
   const bad = ["UNHEALTHY", "INVALID"].includes(one.status);
-  return html`<div class="service-row ${bad || !now ? "told" : ""}" role="row" aria-rowindex=${n + 2} style=${style} data-at=${at || undefined}>
+  return html`<div class="service-row ${bad || !now || (!one.healthy && one.cause) ? "told" : ""}" role="row" aria-rowindex=${n + 2} style=${style} data-at=${at || undefined}>
     <span role="cell" class="status-cell"><${Status} of=${one.status} /></span>
     <span role="cell" class="name-cell stack tight" style=${{ gap: 0 }}><a class="name cut" href=${to("services", one.name)}>${one.name}</a><span class="about cut ${bad ? "bad" : ""}" title=${about}>${about}</span></span>
     <span role="cell" class="rate-cell number"><span class="rate"><${Spark} values=${rates.past(one.name)} /><span>${now ? rate(now.requests_per_second) : "–"}</span></span></span>

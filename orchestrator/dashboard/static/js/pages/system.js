@@ -7,7 +7,7 @@ import { Tabs, to } from "../router.js";
 import { refusal } from "../session.js";
 import { Head } from "../shell.js";
 import { Select } from "../ui/fields.js";
-import { Button, Card, Copyable, Loading, Notice, Search, sentence, Time, Trouble } from "../ui/parts.js";
+import { Button, Card, Copyable, Loading, Notice, Search, said, sentence, Time, Trouble } from "../ui/parts.js";
 import { Status, STATUSES } from "../ui/status.js";
 import { Check } from "../ui/fields.js";
 import { tell } from "../ui/toast.js";
@@ -31,7 +31,7 @@ function State() {
   return html`<div class="stack"><dl class="totals">${parts.map(([name, state, said, more]) => html`<div class="total" key=${name}><dt>${name}</dt><dd style=${{ fontSize: "15px" }}><${Status} of=${state} word=${said} /></dd><dd style=${{ fontSize: "12.5px", fontWeight: 400 }} class="quiet">${more}</dd></div>`)}</dl>
     <div class="split"><${Card} title="Daemon"><dl class="facts">
       <dt>Started</dt><dd><${Time} of=${data.started_at} past /></dd><dt>Process</dt><dd>${data.pid}</dd><dt>State directory</dt><dd><${Copyable} text=${data.state_dir} name="Copy the state directory" /></dd>
-      <dt>Runtime</dt><dd>${data.runtime} ${data.runtime_version}${data.runtime_reason && html`<div class="quiet small">${sentence(data.runtime_reason)}</div>`}</dd>
+      <dt>Runtime</dt><dd>${data.runtime} ${data.runtime_version}${data.runtime_reason && html`<div class="quiet small">${said(data.runtime_reason)}</div>`}</dd>
       <dt>Gateway</dt><dd><${Copyable} text=${data.gateway.url} name="Copy the gateway’s address" /></dd>
       ${Object.entries(data.gateway).filter(([key]) => !["url", "state"].includes(key)).map(([key, value]) => html`<dt>Gateway ${key.replaceAll("_", " ")}</dt><dd>${value}</dd>`)}
       ${Object.entries(data.store).filter(([key]) => key !== "state").map(([key, value]) => html`<dt>Store ${key}</dt><dd class="break">${value}</dd>`)}</dl></${Card}>
@@ -62,7 +62,7 @@ function Checks() {
   if (loading) return html`<${Loading} lines=${8} />`;
   const bad = data.filter((one) => one.state === "fail").length, odd = data.filter((one) => one.state === "warn").length;
   return html`<${Card} title=${bad ? `${plural(bad, "check")} ${bad === 1 ? "fails" : "fail"}` : odd ? plural(odd, "warning") : "All is well"} flush actions=${html`<${Button} look="tiny" icon="again" busy=${busy} onClick=${again}>Check again</${Button}>`}>
-    <ul class="checks">${data.map((one) => html`<li key=${one.name}><${Status} of=${one.state} /><span class="name">${one.name}</span><span class="said break grow">${one.message}${one.hint && html`<span class="quiet"><br />→ ${sentence(one.hint)}</span>`}</span></li>`)}</ul></${Card}>`;
+    <ul class="checks">${data.map((one) => html`<li key=${one.name}><${Status} of=${one.state} /><span class="name">${one.name}</span><span class="said break grow">${one.message}${one.hint && html`<span class="quiet"><br />→ ${said(one.hint)}</span>`}</span></li>`)}</ul></${Card}>`;
 }
 
 const set = (one) => Boolean(one.set) && one.set !== "default";

@@ -6,7 +6,7 @@ import { useAsked } from "../live.js";
 import { go, to } from "../router.js";
 import { Diff } from "../ui/diff.js";
 import { Select } from "../ui/fields.js";
-import { Button, Card, Empty, Loading, Segments, sentence, Time, Trouble } from "../ui/parts.js";
+import { Button, Card, Empty, Loading, Segments, said, Time, Trouble } from "../ui/parts.js";
 import { tell } from "../ui/toast.js";
 import { useSmall } from "../ui/virtual.js";
 
@@ -19,8 +19,8 @@ export function Revisions({ one, rest }) {
   if (!asked.data.length) return html`<div class="card"><${Empty} icon="changes" title="There is no revision yet"><p>The first one is made when its definition is valid.</p></${Empty}></div>`;
   return html`<div class="stack"><${Card} title="History" flush><div class="table-wrap"><table class="table cards"><thead><tr><th>Revision</th><th>What</th><th>State</th><th>Asked by</th><th>When</th><th><span class="hidden-text">What to do</span></th></tr></thead>
     <tbody>${asked.data.map((each) => html`<tr key=${each.number}><td><b>${each.number}</b> <code class="quiet" title="Equal hashes run equal things">${each.revision.slice(0, 8)}</code></td>
-      <td data-name="What"><div class="break">${each.what || "–"}</div><div class="small quiet break">${sentence(each.cause)}</div></td>
-      <td data-name="State"><span class="tag ${TONE[each.state]}" title=${each.outcome}>${each.state}</span>${each.state === "rolled back" && html`<div class="small quiet break">${sentence(each.outcome)}</div>`}</td>
+      <td data-name="What"><div class="break">${each.what || "–"}</div><div class="small quiet break">${said(each.cause)}</div></td>
+      <td data-name="State"><span class="tag ${TONE[each.state]}" title=${each.outcome}>${each.state}</span>${each.state === "rolled back" && html`<div class="small quiet break">${said(each.outcome)}</div>`}</td>
       <td data-name="Asked by">${each.by || "–"}</td><td data-name="When" class="nowrap"><${Time} of=${each.at} past /></td>
       <td class="actions"><div class="row" style=${{ justifyContent: "flex-end" }}>${each.number > 1 && asked.data.some((other) => other.number === each.number - 1) && html`<a class="button tiny" href=${to("services", one.name, "revisions", `${each.number - 1}..${each.number}`)}>Changes</a>`}
         ${each.state !== "serving" && each.state !== "rolling out" && html`<${Button} look="tiny" icon="back" changes onClick=${() => back(one, each)} name="Go back to revision ${each.number}">Go back</${Button}>`}</div></td></tr>`)}</tbody></table></div></${Card}>

@@ -2,7 +2,7 @@
 import { html } from "../../vendor/preact.js";
 import { post, service as of } from "../api.js";
 import { confirm } from "../dialogs/confirm.js";
-import { Button, Card, sentence, Time } from "../ui/parts.js";
+import { Button, Card, said, sentence, Time } from "../ui/parts.js";
 import { tell } from "../ui/toast.js";
 
 const NAMES = { rolling: "Rolling", recreate: "Recreate", blue_green: "Blue-green", canary: "Canary" };
@@ -16,7 +16,7 @@ export function Rollout({ one }) {
       <${Button} icon="back" look="tiny risky" changes onClick=${() => abort(one)}>Abort</${Button}>`}>
     <div class="stack close"><p aria-live="polite">${sentence(rollout.said)}${rollout.said.endsWith(".") ? "" : "."}${rollout.holding && html` <span class="tag warn">Requests wait at the gateway</span>`}</p>
     ${rollout.strategy === "canary" ? html`<${Canary} rollout=${rollout} />` : html`<${Steps} at=${rollout.phase === "returning" ? -1 : PHASES.indexOf(rollout.phase)} names=${PHASES.filter((_, n) => rollout.strategy === "blue_green" || n !== 1).filter((name) => name !== "judging")} phase=${rollout.phase} />`}
-    <p class="quiet small">${sentence(rollout.cause)}, <${Time} of=${rollout.began_at} past /></p></div></${Card}>`;
+    <p class="quiet small">${said(rollout.cause)}, <${Time} of=${rollout.began_at} past /></p></div></${Card}>`;
 }
 
 const Canary = ({ rollout }) => html`<div class="row"><div class="grow"><div class="meter" role="img" aria-label="${rollout.weight} percent of the requests go to the new revision"><i style=${{ width: `${rollout.weight}%` }}></i></div></div><b>${rollout.weight} %</b></div>

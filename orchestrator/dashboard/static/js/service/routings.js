@@ -6,7 +6,7 @@ import { scaleService } from "../dialogs/service.js";
 import { to } from "../router.js";
 import { refusal } from "../session.js";
 import { Menu } from "../ui/menu.js";
-import { Button, Card, Copyable, sentence, Time } from "../ui/parts.js";
+import { Button, Card, Copyable, said, sentence, Time } from "../ui/parts.js";
 import { Status } from "../ui/status.js";
 import { tell } from "../ui/toast.js";
 
@@ -23,7 +23,7 @@ function Row({ routing, one, reload, even }) {
   const failed = routing.status === "FAILED_TO_START";
   const about = [routing.cause, routing.exit_code !== null && `exit code ${routing.exit_code}`, routing.oom && "out of memory", routing.devices.length && `devices ${routing.devices.join(", ")}`].filter(Boolean).join(" · ");
   return html`<tr><td><code>${routing.id}</code>${one.rollout?.strategy === "blue_green" && html` <span class="tag">${routing.side}</span>`}</td>
-    <td data-name="Status"><div class="stack tight" style=${{ gap: "1px" }}><${Status} of=${routing.status} />${(routing.status !== "HEALTHY" || routing.oom) && html`<span class="small quiet break">${sentence(about)}</span>`}</div></td>
+    <td data-name="Status"><div class="stack tight" style=${{ gap: "1px" }}><${Status} of=${routing.status} />${(routing.status !== "HEALTHY" || routing.oom) && html`<span class="small quiet break">${said(about)}</span>`}</div></td>
     <td data-name="Address">${routing.address && html`<${Copyable} text=${routing.address} name="Copy the address of ${routing.id}" />`}</td>
     <td data-name="Revision">${routing.revision}</td><td data-name="Age" class="nowrap"><${Time} of=${routing.created_at} past /></td>
     <td data-name="Share">${!failed && html`<${Ratio} routing=${routing} reload=${reload} even=${even} />`}</td>

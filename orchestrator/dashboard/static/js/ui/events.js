@@ -1,7 +1,7 @@
 // Events as a list of what happened, newest first.
 import { html } from "../../vendor/preact.js";
 import { to } from "../router.js";
-import { sentence, Time } from "./parts.js";
+import { coded, Time } from "./parts.js";
 
 const BAD = /(failed|died|unhealthy|lost|broke|invalid|rolled_back|down)$/;
 const GOOD = /(healthy|good|finished|returned|observed)$/;
@@ -19,4 +19,4 @@ export function tint(event) {
 export const EventList = ({ events, fresh = Infinity, where = false }) => html`<ol class="events" aria-label="Events, newest first">
   ${events.map((event) => html`<li class="event ${tint(event)} ${event.seq > fresh ? "new" : ""}" key=${event.seq}>
     <${Time} of=${event.time} /><span class="kind cut" title=${event.kind}>${event.kind}</span>
-    <span class="said">${where && event.service && html`<a class="strong" href=${to("services", event.service)}>${event.service}</a> `}${sentence(event.cause)}${event.routing && html` <code class="quiet">${event.routing}</code>`}</span></li>`)}</ol>`;
+    <span class="said">${where && event.service && html`<a class="strong" href=${to("services", event.service)}>${event.service}</a> `}${coded(event.cause)}${event.routing && html` <code class="quiet">${event.routing}</code>`}</span></li>`)}</ol>`;

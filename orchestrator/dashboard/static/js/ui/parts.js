@@ -39,12 +39,14 @@ export function Trouble({ problem, retry, what = "This part" }) {
 
 export const sentence = (text = "") => text && text[0].toUpperCase() + text.slice(1);
 
-/** A sentence of the daemon's; what stands between backticks is code. */
-export function said(text = "") {
-  const parts = sentence(text).split("`");
-  if (parts.length < 3) return sentence(text);
-  return parts.map((one, n) => (n % 2 ? html`<code>${one}</code>` : one));
+/** Words of the daemon's; what stands between backticks is code. They may begin with a name, whose case counts. */
+export function coded(text = "") {
+  const parts = text.split("`");
+  return parts.length < 3 ? text : parts.map((one, n) => (n % 2 ? html`<code>${one}</code>` : one));
 }
+
+/** The same as a sentence. */
+export const said = (text = "") => coded(sentence(text));
 
 export const Empty = ({ icon, title, children }) => html`<div class="empty"><${Icon} name=${icon} /><h2>${title}</h2>${children}</div>`;
 
