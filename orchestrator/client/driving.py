@@ -99,6 +99,9 @@ class Loop:
 
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """Its result; interrupted, it is cancelled."""
+        if self._loop.is_closed():
+            coroutine.close()
+            raise RuntimeError("the session is closed: a Session, and what it gave, is used inside `with`")
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()

@@ -17,6 +17,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from prometheus_client.parser import text_string_to_metric_families
 from traffic import Load
 
+from orchestrator.core.ask_views import AskRequest
+
 PACKAGING = Path(__file__).parents[2] / "packaging"
 WITH_METRICS = """
 import http.server, json, sys, time
@@ -73,6 +75,16 @@ async def test_each_request_is_counted_once_and_written_down(daemon: Daemon) -> 
     assert len(written) - load.answered < 100, "twice only what a killed daemon had just written: a batch each"
     assert len({one.request_id for one in written}) == load.answered
     assert {(one.token_name, one.status, one.path) for one in written} == {("alice", 200, "/inference/echo/")}
+
+    for _ in range(2):  # what is asked through the API has one name, however often
+        async with daemon.client.ask_endpoint("echo", AskRequest(path="/")) as answer:
+            assert answer.status == 200
+
+    async def both_by_ask() -> bool:
+        rows = await daemon.client.usage(token="ask")
+        return [(row.token_id, row.token_name, row.requests) for row in rows] == [("ask", "ask", 2)]
+
+    await until(both_by_ask, what="both are counted as one token's")
 
 
 async def test_a_request_is_followed_from_the_gateway_to_its_routing_and_into_every_record(

@@ -116,6 +116,8 @@ async def test_a_service_from_its_creation_to_its_end(daemons: Callable[..., Awa
         assert blocking.Service(waits.id).info()["name"] == waits["name"]
         with pytest.raises(Conflict):
             blocking.Service.create(None, "one", service_name=waits["name"], max_wait=0)
+    with pytest.raises(RuntimeError, match="inside `with`"):
+        blocking.Service.list()
 
 
 async def test_everything_else_that_a_session_can_do(daemons: Callable[..., Awaitable[Daemon]]) -> None:
