@@ -26,7 +26,7 @@ PATHS = (
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """Settings of the first file there is (`path`, ORCHESTRATOR_CONFIG, ./config.toml, /etc/orchestrator/config.toml;
-    none: the defaults) with the overrides of `environ` laid over them.
+    none, or /dev/null: the defaults) with the overrides of `environ` laid over them.
 
     Raises `InvalidInput` with all problems, one a line: an unknown key, a wrong value, a file that cannot be read.
     """
@@ -61,6 +61,8 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
 
 def _find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     if named := path or environ.get(f"{PREFIX}CONFIG"):
+        if str(named) == os.devnull:  # a wish for none
+            return None
         return Path(named).expanduser().absolute()
     return next((f.absolute() for f in (Path("config.toml"), SYSTEM_FILE) if f.is_file()), None)
 

@@ -78,6 +78,12 @@ def test_files_are_looked_for_in_order(elsewhere: Path) -> None:
 
 
 @pytest.mark.usefixtures("elsewhere")
+def test_the_null_device_is_a_wish_for_no_file(elsewhere: Path) -> None:
+    write(elsewhere, "not read")
+    assert load(Path("/dev/null"), {}).origins.file == ""
+    assert load(None, {"ORCHESTRATOR_CONFIG": "/dev/null"}) == Settings()
+
+
 def test_a_named_file_must_exist() -> None:
     with pytest.raises(InvalidInput, match=r"cannot read .*nowhere.toml: No such file"):
         load(Path("nowhere.toml"), {})

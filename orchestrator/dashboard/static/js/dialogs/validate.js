@@ -4,7 +4,7 @@ import { ask, del, part, post } from "../api.js";
 import { follow, lines } from "../streams.js";
 import { Dialog, show } from "../ui/dialog.js";
 import { Icon } from "../ui/icons.js";
-import { Button, Notice, said, sentence, Time, Trouble } from "../ui/parts.js";
+import { Button, coded, Notice, said, sentence, Time, Trouble } from "../ui/parts.js";
 
 /** `request`: {folder, model?, image?, environ?, resources?} */
 export const validate = (request) => show((close) => html`<${Validate} close=${close} request=${request} />`);
@@ -82,7 +82,7 @@ function Validate({ close, request }) {
       <div class="box"><span class="quiet small">The definition</span><b class="status ${seen.passed === null ? "" : seen.passed ? "good" : "bad"}" style=${{ fontSize: "15px" }} data-passed=${String(seen.passed)}>${seen.passed === null ? "Not known yet" : html`<${Icon} name=${seen.passed ? "check" : "alert"} />${seen.passed ? "Passed" : "Failed"}`}</b><span class="small quiet">${seen.passed === null ? "Only a try that finished tells." : seen.passed ? sentence(seen.result.message) : "See why below."}</span></div></div>
     ${seen.passed === false && html`<${Notice} kind="bad"><p class="pre">${said(seen.result.message)} ${detail.code && html`<code>${detail.code}</code>`}</p>${detail.hint && html`<p class="hint">→ ${said(detail.hint)}</p>`}</${Notice}>`}
     <section aria-label="Steps"><h3>Steps</h3><ol>${seen.steps.map((step, n) => html`<li class="try-step" key=${n}><span class="status ${MARK[step.state] || "busy"}">${step.state === "started" && running ? html`<span class="spin" aria-hidden="true"></span>` : html`<${Icon} name=${ICON[step.state] || "right"} />`}</span>
-      <b>${step.step}</b><span class="said break">${sentence(step.message)}${step.detail?.total > 0 && html`<span class="meter" style=${{ display: "block", marginTop: "4px" }}><i style=${{ width: `${(100 * step.detail.current) / step.detail.total}%` }}></i></span>`}</span><span class="small quiet nowrap"><${Time} of=${step.at} /></span></li>`)}
+      <b>${step.step}</b><span class="said break">${coded(step.message)}${step.detail?.total > 0 && html`<span class="meter" style=${{ display: "block", marginTop: "4px" }}><i style=${{ width: `${(100 * step.detail.current) / step.detail.total}%` }}></i></span>`}</span><span class="small quiet nowrap"><${Time} of=${step.at} /></span></li>`)}
       ${!seen.steps.length && html`<li class="quiet">Nothing yet.</li>`}</ol></section>
     <section aria-label="Log"><h3 style=${{ marginBottom: "6px" }}>Its log</h3><div class="console" ref=${console_} tabindex="0" role="log" aria-label="Log of the try">${tail.length ? tail.map((line) => html`<div class=${line.stream === "err" ? "status bad" : ""} style=${{ display: "block", font: "inherit", whiteSpace: "pre-wrap" }}>${line.text}</div>`) : html`<span class="quiet">${running ? "It has printed nothing yet." : "It printed nothing."}</span>`}</div></section></${Dialog}>`;
 }
