@@ -1,7 +1,7 @@
 // A list that grows at its end while somebody looks: log lines, requests that have ended.
 import { useEffect, useRef, useState } from "../vendor/preact.js";
 import { ask } from "./api.js";
-import { lines, messages } from "./streams.js";
+import { lines, messages, whenHidden } from "./streams.js";
 
 const AGAIN = 1500;
 const OFTEN = 120;
@@ -9,15 +9,16 @@ const OFTEN = 120;
 
 /**
  * Follows `path` with `tail` older entries. While `paused` what comes is kept back. At most `most` are kept; older ones
- * are dropped. → {all, state: "connecting" | "live" | "reconnecting", problem}
+ * are dropped. A hidden tab follows no longer, and goes on when it is seen. → {all, state: "connecting" | "live" | "reconnecting", problem}
  */
 export function useFollowed(path, { tail, most, paused = false }) {
   const [seen, see] = useState({ all: [], state: "connecting", problem: null });
   const still = useRef(paused);
   still.current = paused;
   useEffect(() => {
-    let gone = false, control = new AbortController(), timer = 0, last = "", held = [], number = 0, anew = false;
+    let gone = false, control = new AbortController(), timer = 0, wake = () => {}, last = "", held = [], number = 0, anew = false;
     see({ all: [], state: "connecting", problem: null });
+    const unwatch = whenHidden(() => control.abort(), () => wake());
     const flush = setInterval(() => {
       if (still.current || (!held.length && !anew)) return;
       const news = held, begin = anew;
@@ -63,12 +64,17 @@ export function useFollowed(path, { tail, most, paused = false }) {
         control.abort();
         if (gone) return;
         see((now) => ({ ...now, state: "reconnecting" }));
-        await new Promise((next) => { timer = setTimeout(next, AGAIN); });
+        await new Promise((next) => {
+          wake = next;
+          if (document.visibilityState === "visible") timer = setTimeout(next, AGAIN);
+        });
+        clearTimeout(timer);
       }
     }
     run();
     return () => {
       gone = true;
+      unwatch();
       control.abort();
       clearInterval(flush);
       clearTimeout(timer);

@@ -12,14 +12,14 @@ let stop = null, broken = false;
 /** Begin to follow the daemon's events, from now on. */
 export async function connect() {
   if (stop) return;
-  stop = () => {};
+  const mine = (stop = () => {});
   let last = "";
   try {
     last = String((await get("/v1/events", { limit: 1 })).at(-1)?.seq ?? "");
   } catch {
     // the stream below says what is wrong
   }
-  if (!stop) return;
+  if (stop !== mine) return; // signed out meanwhile, and perhaps in again
   stop = follow("/v1/events", {
     query: { follow: true, limit: 1000 },
     last,
@@ -53,7 +53,7 @@ export function useEvents(take) {
 }
 
 /**
- * What `load(signal)` answers, kept by `key` so that a page that was seen before is there at once.
+ * What `load()` answers, kept by `key` so that a page that was seen before is there at once.
  * `on(event)`: whether an event changes it. `every`: seconds after which it is asked again while somebody looks.
  * → {data, problem, loading, reload, set}. On a refusal the last data stays beside the problem.
  */
@@ -66,7 +66,6 @@ export function useAsked(key, load, { on = () => false, every = 0, skip = false 
   useEffect(() => {
     if (skip) return undefined;
     let gone = false, timer = 0, beat = 0, busy = false, again = false, took = 0;
-    const control = new AbortController();
     if (kept.has(key)) show({ key, data: kept.get(key), problem: null, loading: false });
     else show((one) => (one.key === key ? one : { key, data: undefined, problem: null, loading: true }));
     async function look() {
@@ -74,11 +73,12 @@ export function useAsked(key, load, { on = () => false, every = 0, skip = false 
       busy = true;
       const began = performance.now();
       try {
-        const data = await latest.current.load(control.signal);
+        const data = await latest.current.load();
+        if (gone) return; // whoever is signed in by now may be somebody else
         kept.set(key, data);
-        if (!gone) show({ key, data, problem: null, loading: false });
+        show({ key, data, problem: null, loading: false });
       } catch (problem) {
-        if (!gone && problem.name !== "AbortError") show((one) => ({ ...one, key, problem, loading: false }));
+        if (!gone) show((one) => ({ ...one, key, problem, loading: false }));
       }
       busy = false;
       took = performance.now() - began;
@@ -102,7 +102,6 @@ export function useAsked(key, load, { on = () => false, every = 0, skip = false 
       gone = true;
       clearTimeout(timer);
       clearTimeout(beat);
-      control.abort();
       listeners.delete(hear);
     };
   }, [key, every, skip]);

@@ -63,20 +63,31 @@ function message(text) {
   return found.data.length ? { ...found, data: found.data.join("\n") } : null;
 }
 
+/** `leave()` once the tab has been hidden for a while, `back()` when it is seen again, or the network is. → what ends it. */
+export function whenHidden(leave, back) {
+  let timer = 0;
+  const turn = () => {
+    clearTimeout(timer);
+    if (document.visibilityState === "visible") back();
+    else timer = setTimeout(leave, HIDDEN);
+  };
+  document.addEventListener("visibilitychange", turn);
+  window.addEventListener("online", turn);
+  return () => {
+    clearTimeout(timer);
+    document.removeEventListener("visibilitychange", turn);
+    window.removeEventListener("online", turn);
+  };
+}
+
 /**
  * Follow a path until the returned function is called. `take(data, id)` gets each event; `state(word)` is told
  * "connecting", "live", "reconnecting" (and how often in a row) or "paused" (a hidden tab); `fail(problem)` a refusal
  * that trying again does not mend, `done()` an end that the daemon meant.
  */
 export function follow(path, { query = {}, take, state = () => {}, fail = () => {}, done, last = "" }) {
-  let id = last, stopped = false, tries = 0, wake = () => {}, control = new AbortController(), timer = 0;
-  const hide = () => {
-    clearTimeout(timer);
-    if (document.visibilityState === "visible") wake();
-    else timer = setTimeout(() => control.abort(), HIDDEN);
-  };
-  document.addEventListener("visibilitychange", hide);
-  window.addEventListener("online", hide);
+  let id = last, stopped = false, tries = 0, wake = () => {}, control = new AbortController();
+  const unwatch = whenHidden(() => control.abort(), () => wake());
   const pause = (ms) => new Promise((go) => { wake = go; if (ms) setTimeout(go, ms); });
 
   async function once() {
@@ -119,9 +130,7 @@ export function follow(path, { query = {}, take, state = () => {}, fail = () => 
   run();
   return () => {
     stopped = true;
-    clearTimeout(timer);
-    document.removeEventListener("visibilitychange", hide);
-    window.removeEventListener("online", hide);
+    unwatch();
     control.abort();
     wake();
   };

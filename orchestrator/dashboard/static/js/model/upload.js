@@ -18,7 +18,8 @@ export function upload(model, list, done) {
   for (const { file, path } of list) {
     const id = ++number;
     files.set(id, { file, done });
-    uploads.value = [...uploads.value.filter((one) => !(one.model === model && one.path === path && one.state !== "runs")), { id, model, path, size: file.size, sent: 0, state: "waits", problem: null }];
+    uploads.value.filter((one) => one.model === model && one.path === path && one.state !== "runs").forEach((one) => forget(one.id));
+    uploads.value = [...uploads.value, { id, model, path, size: file.size, sent: 0, state: "waits", problem: null }];
   }
   work();
 }

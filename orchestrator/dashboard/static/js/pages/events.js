@@ -13,21 +13,31 @@ const KINDS = [["", "All kinds"], ["service", "Services"], ["routing", "Routings
 export function EventBrowser({ service = "" }) {
   const [events, set] = useState(null), [problem, refuse] = useState(null), [limit, grow] = useState(PAGE);
   const [text, type] = useState(""), [kind, only] = useState("");
-  const fresh = useRef(Infinity);
+  const fresh = useRef(Infinity), asked = useRef(0), come = useRef([]);
   const load = async () => {
+    const mine = ++asked.current;
+    come.current = [];
     try {
-      const found = await get("/v1/events", { service, limit });
-      fresh.current = Math.min(fresh.current, found.at(-1)?.seq ?? 0);
-      set(found.reverse());
+      const found = (await get("/v1/events", { service, limit })).reverse();
+      if (mine !== asked.current) return;
+      const last = found[0]?.seq ?? 0;
+      fresh.current = Math.min(fresh.current, last);
+      // What came by the stream while the answer was on its way is not in it.
+      set([...come.current.filter((one) => one.seq > last), ...found]);
+      come.current = null;
       refuse(null);
     } catch (error) {
+      if (mine !== asked.current) return;
+      come.current = null;
       refuse(error);
     }
   };
   useEffect(() => { load(); }, [limit, service]);
   useEvents((event) => {
     if (event === null) return load();
-    if (!service || event.service === service) set((now) => (now && event.seq > (now[0]?.seq ?? 0) ? [event, ...now].slice(0, MOST) : now));
+    if (service && event.service !== service) return undefined;
+    come.current?.unshift(event);
+    set((now) => (now && event.seq > (now[0]?.seq ?? 0) ? [event, ...now].slice(0, MOST) : now));
     return undefined;
   });
   const shown = useMemo(() => {

@@ -34,19 +34,21 @@ export function Chat({ one, models }) {
     say([...talk, { role: "assistant", content: "" }]);
     type("");
     work(true);
-    control.current = new AbortController();
+    const own = (control.current = new AbortController());
     const began = performance.now();
     let whole = "", count = 0, first = 0;
-    const now = (more = {}) => say([...talk, { role: "assistant", content: whole, ...more }]);
+    // A new chat was begun meanwhile: what still comes belongs to the old one.
+    const still = () => control.current === own;
+    const now = (more = {}) => still() && say([...talk, { role: "assistant", content: whole, ...more }]);
     try {
       const answer = await send(one, { method: "POST", path: "/v1/chat/completions", headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
-        body: JSON.stringify({ model, messages: talk.map(({ role, content }) => ({ role, content })), stream: true }) }, control.current.signal);
+        body: JSON.stringify({ model, messages: talk.map(({ role, content }) => ({ role, content })), stream: true }) }, own.signal);
       if (answer.status !== 200) throw new Error(`${answer.status}: ${(await new Response(answer.body).text()).slice(0, 2000)}`);
       const kind = String(answer.headers["content-type"] || answer.headers["Content-Type"] || "");
       if (kind.includes("json")) {
         const made = JSON.parse(await new Response(answer.body).text());
         whole = made.choices?.[0]?.message?.content ?? JSON.stringify(made);
-      } else for await (const one_ of messages({ body: answer.body }, control.current.signal)) {
+      } else for await (const one_ of messages({ body: answer.body }, own.signal)) {
         if (one_.data === "[DONE]") break;
         const piece = JSON.parse(one_.data).choices?.[0]?.delta?.content;
         if (!piece) continue;
@@ -59,7 +61,7 @@ export function Chat({ one, models }) {
       now({ note: count > 1 && took > 0 ? `${(count / took).toFixed(1)} pieces/s, first after ${((first - began) / 1000).toFixed(2)} s` : "" });
     } catch (error) {
       if (error.name === "AbortError") now({ note: "stopped" });
-      else say([...talk, ...(whole ? [{ role: "assistant", content: whole }] : []), { role: "assistant", content: error.detail || error.message, bad: true }]);
+      else if (still()) say([...talk, ...(whole ? [{ role: "assistant", content: whole }] : []), { role: "assistant", content: error.detail || error.message, bad: true }]);
     }
     work(false);
     field.current?.focus();
@@ -67,7 +69,7 @@ export function Chat({ one, models }) {
   };
   const key = (event) => { if (event.key === "Enter" && !event.shiftKey && !event.isComposing) run(event); };
   return html`<section class="card" aria-label="Chat"><div class="head"><h2>Chat</h2><div style=${{ maxWidth: "300px" }}><${Select} aria-label="Model" value=${model} change=${choose} of=${models.map((each) => [each, each])} /></div>
-      <${Button} look="tiny" off=${said.length ? "" : "There is nothing yet."} onClick=${() => { control.current?.abort(); say([]); }}>New chat</${Button}></div>
+      <${Button} look="tiny" off=${said.length ? "" : "There is nothing yet."} onClick=${() => { control.current?.abort(); control.current = null; say([]); }}>New chat</${Button}></div>
     <div class="chat"><div class="chat-lines" ref=${box} tabindex="0" role="log" aria-label="What was said">${said.length ? said.map((each, n) => html`<div key=${n} class="said-by ${each.role === "user" ? "me" : ""} ${each.bad ? "bad" : ""}"><span class="hidden-text">${each.role === "user" ? "You" : each.bad ? "Error" : "Model"}: </span><span class=${busy && n === said.length - 1 ? "caret" : ""}>${each.content}</span>${each.note && html`<div class="small quiet">${each.note}</div>`}</div>`)
       : html`<div class="empty"><p>Say something to ${model}. It answers here as it writes.</p></div>`}</div>
     <form class="chat-form" onSubmit=${run}><textarea class="area" ref=${field} rows="1" aria-label="Message" placeholder="Message (Enter sends, Shift+Enter breaks the line)" value=${text} onInput=${(event) => type(event.target.value)} onKeyDown=${key}></textarea>

@@ -5,10 +5,10 @@ import { colour, painted } from "../theme.js";
 
 const DASHES = [[], [6, 4], [2, 3]];
 let library = null;
-const uplot = () => (library ||= later(() => import("../../vendor/uplot.js")).then((found) => found.uPlot));
+const uplot = () => (library ||= later(() => import("../../vendor/uplot.js")).then((found) => found.uPlot, (error) => { library = null; throw error; }));
 
 /**
- * `times`: seconds since the epoch; `window`: seconds that are shown, up to the last of them; `lines`: [{name, values, tone?, fill?}]; `show(value)`: a value in words;
+ * `times`: seconds since the epoch; `window`: seconds that are shown, up to the last of them; `lines`: [{name, values, tone?}]; `show(value)`: a value in words;
  * `least`: how far up the axis goes at least, so that next to nothing looks like it; `base`: what the axis counts by, 10 or (bytes) 2. A value that is null now is said as
  * such, not as what it was last.
  */
