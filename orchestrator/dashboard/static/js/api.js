@@ -18,7 +18,7 @@ export class Problem extends Error {
   }
 }
 
-export const unreachable = () =>
+const unreachable = () =>
   new Problem({
     code: "unreachable",
     detail: "cannot reach the daemon: it does not answer",

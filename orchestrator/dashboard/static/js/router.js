@@ -27,8 +27,10 @@ export function go(address, { replace = false } = {}) {
   } else location.hash = address;
 }
 
-/** Links of one page's parts: [[name, address, here?]]. */
-/** On a narrow screen the row scrolls sideways: the chosen one is always in sight, and never the page moved for it. */
+/**
+ * Links of one page's parts; `tabs`: [[name, address, here?, count?]]. On a narrow screen the row scrolls sideways: the
+ * chosen one is always in sight, and never the page moved for it.
+ */
 export function Tabs({ label, tabs }) {
   const row = useRef(null), chosen = tabs.findIndex(([, , at]) => at);
   useEffect(() => {

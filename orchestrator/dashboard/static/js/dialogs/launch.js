@@ -5,7 +5,7 @@ import { useAsked } from "../live.js";
 import { go, to } from "../router.js";
 import { refusal } from "../session.js";
 import { Form, show } from "../ui/dialog.js";
-import { Area, asMap, asPairs, Check, Field, Input, Pairs, Select } from "../ui/fields.js";
+import { Area, asMap, asPairs, Field, Input, Pairs, Select } from "../ui/fields.js";
 import { Button, Loading, Notice, said, sentence } from "../ui/parts.js";
 import { tell } from "../ui/toast.js";
 import { validate } from "./validate.js";

@@ -32,7 +32,7 @@ function Card({ one }) {
     <p class="small quiet">Changed <${Time} of=${one.modified_at} past /></p></li>`;
 }
 
-export const createModel = () => show((close) => html`<${Create} close=${close} />`);
+const createModel = () => show((close) => html`<${Create} close=${close} />`);
 
 function Create({ close }) {
   const [name, type] = useState("");

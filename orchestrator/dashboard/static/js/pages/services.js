@@ -132,7 +132,7 @@ function Row({ one, rates, style, n, at }) {
 
 const shortened = (address) => address.replace(/^https?:\/\//, "");
 
-export function Pips({ one }) {
+function Pips({ one }) {
   const many = Math.max(one.desired_routing_count, one.healthy);
   const said = `${one.healthy}/${one.desired_routing_count}`;
   return html`<span class="row" style=${{ gap: "7px" }} title="${one.healthy} of ${one.desired_routing_count} routings are healthy">${many > 0 && many <= 8 && html`<span class="pips" aria-hidden="true">

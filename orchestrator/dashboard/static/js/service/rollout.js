@@ -15,7 +15,7 @@ export function Rollout({ one }) {
       <${Button} icon="check" look="tiny ${waits ? "first" : ""}" changes onClick=${() => promote(one)}>Promote</${Button}>
       <${Button} icon="back" look="tiny risky" changes onClick=${() => abort(one)}>Abort</${Button}>`}>
     <div class="stack close"><p aria-live="polite">${sentence(rollout.said)}${rollout.said.endsWith(".") ? "" : "."}${rollout.holding && html` <span class="tag warn">Requests wait at the gateway</span>`}</p>
-    ${rollout.strategy === "canary" ? html`<${Canary} rollout=${rollout} />` : html`<${Steps} at=${rollout.phase === "returning" ? -1 : PHASES.indexOf(rollout.phase)} names=${PHASES.filter((_, n) => rollout.strategy === "blue_green" || n !== 1).filter((name) => name !== "judging")} phase=${rollout.phase} />`}
+    ${rollout.strategy === "canary" ? html`<${Canary} rollout=${rollout} />` : html`<${Steps} names=${PHASES.filter((_, n) => rollout.strategy === "blue_green" || n !== 1).filter((name) => name !== "judging")} phase=${rollout.phase} />`}
     <p class="quiet small">${said(rollout.cause)}, <${Time} of=${rollout.began_at} past /></p></div></${Card}>`;
 }
 
