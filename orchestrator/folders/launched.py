@@ -24,6 +24,10 @@ def misnamed(folder: Path, definition: str, settings: Settings, *, file: Path | 
     definition, which nobody brings there from outside, lies directly in them and is YAML by its name.
     """
     name = Path(definition)
+    if ".." in folder.parts:  # behind a link it means another folder than its text says
+        return "its path has `..` in it: give the folder's own path"
+    if why := _in_reach(folder, settings):
+        return why
     if file is not None:
         place, real = locate(folder, settings), Path(os.path.realpath(file))
         if place.root is not None and not real.is_relative_to(place.root):
@@ -33,6 +37,17 @@ def misnamed(folder: Path, definition: str, settings: Settings, *, file: Path | 
     if listed or name == Path() or (len(name.parts) == 1 and name.suffix in (".yml", ".yaml")):
         return ""
     return f"{name} cannot be its definition: outside of models_dirs that is a .yml or .yaml directly in the folder"
+
+
+def _in_reach(folder: Path, settings: Settings) -> str:
+    """Why the folder could be swapped for a link, to `/` for one, between this look and its mount: it lies in what
+    routings have mounted and may write to, a model folder or a data folder. Empty: it does not."""
+    real = Path(os.path.realpath(folder))
+    bases = [Path(os.path.realpath(top)) for top in (*settings.models_dirs, *settings.data_dirs)]
+    for base in bases if real.parent not in bases else ():
+        if len(real.parts) > len(base.parts) + 1 and real.is_relative_to(base):
+            return f"it lies in {base / real.parts[len(base.parts)]}, which routings may write to: name that folder"
+    return ""
 
 
 def read_launched(folder: Path, launch: Mapping[str, Any], settings: Settings, runtime: str) -> Reading:

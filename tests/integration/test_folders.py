@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.core.definition import Deployment
 from orchestrator.folders import Reading, Scanner, read_folder, scan
-from orchestrator.folders.launched import read_launched
+from orchestrator.folders.launched import misnamed, read_launched
 from orchestrator.settings import DockerSettings, FolderSettings, Settings
 
 SPEEDS = 3.0
@@ -143,6 +143,28 @@ def test_who_names_a_folder_gets_none_that_nobody_made_one(definition: str, disk
     reading = read_launched(disk, {"definition": definition}, settings, "docker")
     assert (reading.services, reading.texts) == ((), {})
     assert "hash" not in errors(reading)
+
+
+def test_nobody_leaves_the_models_by_a_link_that_a_routing_made(disk: Path, settings: Settings) -> None:
+    """A container may write to its model folder: `a/out/..` reads like `a` and is the parent of what `out` leads to;
+    `a/below` is a folder when it is looked at, and a link to `/` when it is mounted."""
+    model, outside = add(disk, "a", text("a")), disk / "host" / "etc"
+    outside.mkdir(parents=True)
+    (disk / "host" / "secret").write_text("root:hash:1: x\n")
+    (model / "out").symlink_to(outside)
+    (model / "below").mkdir()
+    (model / "below" / "model-definition.yml").write_text(text("below"))
+    for folder, launch in (
+        (model / "out" / "..", {"definition": "secret"}),
+        (model / "out" / ".." / ".." / "models" / "a", {}),
+        (model / "below", {}),
+        (model / "out" / ".." / ".." / "models" / "a" / "below", {}),
+    ):
+        reading = read_launched(folder, launch, settings, "docker")
+        assert (reading.services, reading.texts) == ((), {})
+        assert "hash" not in errors(reading)
+    why = misnamed(model / "out" / "..", "", settings, file=model / "out" / ".." / "secret")
+    assert "`..`" in why
 
 
 def test_who_names_a_folder_gets_one_that_is_ready(disk: Path, settings: Settings) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.core.errors import RuntimeFailure
 from orchestrator.core.ports import Unit
-from orchestrator.core.spec import RoutingSpec
+from orchestrator.core.spec import ResolvedMount, RoutingSpec
 from orchestrator.core.state import Reservation
 from orchestrator.runtimes.docker import archive
 from orchestrator.runtimes.docker.archive import Owner
@@ -16,6 +17,7 @@ from orchestrator.runtimes.docker.errors import explained
 from orchestrator.runtimes.docker.logs import parse
 from orchestrator.runtimes.docker.network import reached_by_ip
 from orchestrator.runtimes.docker.options import Place, create_options, extra_network
+from orchestrator.runtimes.docker.preparing import refuse_links
 
 PLACE = Place("i1", "orchestrator-i1", "1.41")
 
@@ -33,6 +35,19 @@ def test_accelerators_are_those_that_were_reserved() -> None:
     assert request["Count"] == 0
     assert request["Capabilities"] == [["gpu"]]
     assert not asked(resources={"cuda.device": 2.0})["HostConfig"].get("DeviceRequests")
+
+
+def test_a_folder_that_has_become_a_link_is_not_mounted(tmp_path: Path) -> None:
+    """The engine would follow it."""
+    link, folder = tmp_path / "link", tmp_path / "folder"
+    link.symlink_to("/")
+    folder.mkdir()
+    routing = RoutingSpec(model_name="m", model_folder=str(folder), model_path="/m", model_mount="/m", port=1)
+    refuse_links(routing)
+    for wrong in ({"model_folder": str(link)}, {"mounts": (ResolvedMount(source=str(link), target="/d"),)}):
+        with pytest.raises(RuntimeFailure, match="it has become a link, to /") as caught:
+            refuse_links(routing.model_copy(update=wrong))
+        assert caught.value.code == "mount_refused"
 
 
 def test_what_was_granted_is_added() -> None:

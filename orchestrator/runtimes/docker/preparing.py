@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import docker
 
+from orchestrator.core.errors import RuntimeFailure
 from orchestrator.core.paths import HOME
 from orchestrator.core.ports import Unit
+from orchestrator.core.spec import RoutingSpec
 from orchestrator.runtimes.docker import archive, ending, gate, options
 from orchestrator.runtimes.docker.archive import Entry, Owner
 from orchestrator.runtimes.docker.options import Place
@@ -16,6 +19,7 @@ from orchestrator.runtimes.docker.prepared import Prepared
 
 
 def create(api: docker.APIClient, unit: Unit, image: str, place: Place) -> Prepared:
+    refuse_links(unit.spec)
     body = options.create_options(unit, image, gate.ENTRYPOINT, place)
     network = options.extra_network(unit.spec, place)
     if network:
@@ -26,6 +30,15 @@ def create(api: docker.APIClient, unit: Unit, image: str, place: Place) -> Prepa
     prepared = read(api, container)
     make_home(api, prepared)
     return prepared
+
+
+def refuse_links(spec: RoutingSpec) -> None:
+    """Raises `RuntimeFailure` where a folder has become a link since its path was resolved (a routing may have what it
+    lies in mounted): the engine would follow it, to `/` for one."""
+    for source in (spec.model_folder, *(mount.source for mount in spec.mounts)):
+        if (real := os.path.realpath(source)) != os.path.normpath(source):
+            text = f"cannot mount {source}: it has become a link, to {real}"
+            raise RuntimeFailure(text, hint="make it a folder again", code="mount_refused")
 
 
 def read(api: docker.APIClient, container: str) -> Prepared:
