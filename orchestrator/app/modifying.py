@@ -145,7 +145,7 @@ class Modifying(ServiceChanges):
             cold = [c.path for c in field_changes(file, wanted) if c.path not in HOT_PATHS.values()]
             if cold := [*cold, *(_path(key) for key in gone)]:
                 hint = f"edit it there, or `orchestrator modify {service.name} … --edit` does it"
-                raise _declared_in(service, cold, str(reading.file), hint)
+                raise _declared_in(service, cold, str(reading.file), hint, there=False)
             changed = overridden(service, hot, file)
         if changed != service:
             await self._facts.put_service(changed)
@@ -206,9 +206,10 @@ def _refuse_name(service: Service, given: Given) -> None:
         )
 
 
-def _declared_in(service: Service, keys: Sequence[str], where: str, hint: str) -> Conflict:
-    verb = "are" if len(keys) > 1 else "is"
-    text = f"cannot modify {service.name}: {', '.join(keys)} {verb} declared in {where}"
+def _declared_in(service: Service, keys: Sequence[str], where: str, hint: str, *, there: bool = True) -> Conflict:
+    """`there`: the file says them; else it is where they would be said."""
+    verb = ("are declared in" if len(keys) > 1 else "is declared in") if there else "can only be declared in"
+    text = f"cannot modify {service.name}: {', '.join(keys)} {verb} {where}"
     return Conflict(text, hint=hint, code="declared_in_file")
 
 

@@ -100,7 +100,7 @@ def _definition(facts: ExplainFacts) -> Iterator[Cause]:
         gone = _seconds(facts.now - service.vanished_since)
         text = f"{service.folder} has no definition any more since {gone}"
         yield Cause("folder_vanished", text, hint_of("folder_vanished"))
-    live = any(is_live(r) for r in facts.routings)
+    live = any(is_live(r) and r.started_at is not None for r in facts.routings)
     kept = "; the last good revision keeps running" if live else ""
     for problem in service.problems:
         if problem.severity == "error":
@@ -244,7 +244,7 @@ def _unready(routing: Routing, facts: ExplainFacts) -> Iterator[Cause]:
         )
     elif routing.unit_created_at is None:
         since = _seconds(now - routing.created_at)
-        text = f"it is being created (with Docker its image comes first), since {since}"
+        text = f"it is being created, since {since}"
         yield Cause("creating", text, hint_of("creating"), routing.id)
     elif routing.started_at is None:
         since = _seconds(now - routing.unit_created_at)

@@ -34,9 +34,9 @@ async def open_runtime(settings: Settings, installation: str, state_dir: Path) -
     docker: Runtime | None = None
     try:
         docker = _docker(settings, installation, state_dir)
-        info = await docker.info()
+        await docker.info()
     except (OrchestratorError, ImportError):
         if docker is not None:
             await docker.close()
         return ProcessRuntime(installation, state_dir), "no Docker Engine answers; `orchestrator doctor` says more"
-    return docker, f"a Docker Engine answers ({info.version})"
+    return docker, "a Docker Engine answers"

@@ -105,7 +105,7 @@ async def test_what_a_folder_declares_is_overridden_or_edited(daemons: Callable[
     assert not (await daemon.service("kept")).open_to_public
     code, out, err = await daemon.cli("modify", "kept", "--env", "GREETING=hi", "--mem", "1g")
     assert code == 1
-    assert "deployment.environ.GREETING, deployment.resources.mem are declared in" in err
+    assert "deployment.environ.GREETING, deployment.resources.mem can only be declared in" in err
     assert "--edit" in err
     arguments = ["--env", "GREETING=on", "--unset", "environ.OTHER", "--count", "2", "--mount", "data:/data"]
     assert (await daemon.cli("modify", "kept", *arguments, "--edit"))[0] == 2, "there is no such data folder"

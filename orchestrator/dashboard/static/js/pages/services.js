@@ -118,7 +118,7 @@ function List({ shown, rates, order, sort }) {
 
 function Row({ one, rates, style, n, at }) {
   const now = rates.by.get(one.name);
-  const about = one.rollout ? one.rollout.said : one.cause || one.pending || [one.model !== one.name && one.model, one.source === "api" ? "started here" : ""].filter(Boolean).join(" · ") || one.folder.split("/").slice(-2).join("/");
+  const about = one.rollout ? one.rollout.said : one.cause.replace(`${one.folder}/`, "") || one.pending || [one.model !== one.name && one.model, one.source === "api" ? "started here" : ""].filter(Boolean).join(" · ") || one.folder.split("/").slice(-2).join("/");
   const bad = ["UNHEALTHY", "INVALID"].includes(one.status);
   return html`<div class="service-row ${bad || !now || (!one.healthy && one.cause) ? "told" : ""}" role="row" aria-rowindex=${n + 2} style=${style} data-at=${at || undefined}>
     <span role="cell" class="status-cell"><${Status} of=${one.status} /></span>
