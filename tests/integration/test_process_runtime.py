@@ -573,7 +573,7 @@ def _bytes(path: Path) -> bytes:
 
 async def test_commands_that_take_their_time_to_end_hold_up_nobody(machine: Machine) -> None:
     await machine.run(sh("exec sleep 1000"))
-    stubborn = Invocation(("/bin/sh", "-c", "trap '' TERM; echo on; sleep 1000 & wait; wait"))
+    stubborn = Invocation(("/bin/sh", "-c", "trap '' TERM; echo on; while :; do sleep 1000; done"))
     several = [await machine.runtime.execute("r1", stubborn) for _ in range(40)]
     for one in several:
         assert await anext(aiter(one.output()))

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 from axe_playwright_python.async_playwright import Axe
-from harness import Daemon
-from playwright.async_api import Browser, ConsoleMessage, Locator, Page, async_playwright, expect
+from harness import Daemon, until
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, TimeoutError, async_playwright, expect
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = (
@@ -91,8 +91,19 @@ class Tab:
         await self.page.get_by_label(f"{group}: Value 1").fill(value)
 
     async def choose(self, menu: str, item: str) -> None:
-        await self.button(menu).last.click()
-        await self.page.get_by_role("menuitem", name=item, exact=True).click()
+        """A menu closes when what lies around it moves: then it is opened again, as anybody would."""
+        wanted = self.page.get_by_role("menuitem", name=item, exact=True)
+
+        async def chosen() -> bool:
+            if not await wanted.is_visible():
+                await self.button(menu).last.click()
+            try:
+                await wanted.click(timeout=2000)
+            except TimeoutError:
+                return False
+            return True
+
+        await until(chosen, 30, what=f"{item} is chosen")
 
     async def faults(self, *rules: str) -> list[str]:
         """What axe finds that is serious or critical; `rules`: by these only."""

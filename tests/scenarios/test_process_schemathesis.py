@@ -8,13 +8,15 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
 from harness import Daemon, echo
 
 DATA = Path(__file__).with_name("data")
-LIMIT = 100.0
+LIMIT = 200.0
 """Seconds."""
 
 
+@pytest.mark.timeout(LIMIT + 40)
 async def test_nothing_that_can_be_sent_breaks_what_is_promised(daemons: Callable[..., Awaitable[Daemon]]) -> None:
     daemon = await daemons()
     daemon.drop("echo", echo(deployment={"stop_grace": 1}))
