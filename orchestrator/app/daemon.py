@@ -243,11 +243,12 @@ async def _feed(notifier: Notifier, fed: asyncio.Event) -> None:
 async def _housekeeping(parts: Parts) -> None:
     with suppress(Unavailable):
         await parts.tokens.touch(await parts.gateway.token_uses())
+    now = min(parts.clock.now(), parts.clock.wall())  # a system's clock that jumps ahead makes nothing old
     try:
         await parts.tokens.housekeeping()
-        await parts.store.prune_events(EVENTS_KEPT, parts.clock.wall() - EVENTS_AGE)
-        oldest = parts.clock.wall() - AUDIT_AGE
-        await parts.store.prune_audit(AUDIT_KEPT, AUDIT_REFUSED, AUDIT_SIZE, oldest)
-        await parts.store.prune_usage((datetime.now(UTC).date() - timedelta(days=USAGE_DAYS)).isoformat())
+        await parts.store.prune_events(EVENTS_KEPT, now - EVENTS_AGE)
+        await parts.store.prune_audit(AUDIT_KEPT, AUDIT_REFUSED, AUDIT_SIZE, now - AUDIT_AGE)
+        oldest = datetime.fromtimestamp(now, UTC).date() - timedelta(days=USAGE_DAYS)
+        await parts.store.prune_usage(oldest.isoformat())
     except OrchestratorError as error:
         LOG.error("housekeeping.failed", cause=error.message, hint=error.hint)
