@@ -24,12 +24,18 @@ export function Menu({ name, items, icon = "dots", look = "", children }) {
     list.showPopover();
     place(list, self.current.getBoundingClientRect());
     list.firstElementChild?.focus({ preventScroll: true });
+    // The page also scrolls by itself, where something above comes or goes: the list stays at its button.
+    const follow = () => {
+      const button = self.current.getBoundingClientRect();
+      if (button.bottom < 0 || button.top > window.innerHeight) set(false);
+      else place(list, button);
+    };
     const leave = () => set(false);
-    window.addEventListener("scroll", leave, { passive: true });
+    window.addEventListener("scroll", follow, { passive: true });
     window.addEventListener("resize", leave);
     return () => {
       document.removeEventListener("pointerdown", away);
-      window.removeEventListener("scroll", leave);
+      window.removeEventListener("scroll", follow);
       window.removeEventListener("resize", leave);
     };
   }, [open]);
