@@ -186,7 +186,7 @@ async def test_what_counts_as_an_error(tmp_path: Path, free_port: Callable[[], i
         assert (found["lone"].requests, found["lone"].errors) == (3, 3)
         for name in ("dead", "dies"):
             assert found[name].errors == found[name].requests > 0, "others answered what it lost"
-        assert found["r2-True"].latency == pytest.approx(0.1, abs=0.03)
+        assert 0.07 < found["r2-True"].latency < 0.25, "each of three took 0.1 s, and none the limit: a mean, not a sum"
 
 
 async def test_reloads_lose_no_count(real: Box, monkeypatch: pytest.MonkeyPatch) -> None:
