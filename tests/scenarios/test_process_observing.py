@@ -14,6 +14,7 @@ import yaml
 from aiohttp import web
 from harness import Daemon, echo, free_port, until
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from traffic import Load
 
@@ -176,9 +177,6 @@ async def _charted(daemon: Daemon, service: str | None) -> bool:
 
 async def _metrics(daemon: Daemon) -> None:
     """Every metric that dashboard and alerts name is there, and says what was asked."""
-    text = (await daemon.client.metrics()).decode()
-    families = {family.name: family for family in text_string_to_metric_families(text)}
-    known = {sample.name for family in families.values() for sample in family.samples}
     dashboard = json.loads((PACKAGING / "grafana" / "orchestrator.json").read_text())
     asked = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
     asked += [variable["query"]["query"] for variable in dashboard["templating"]["list"] if variable["type"] == "query"]
@@ -186,7 +184,15 @@ async def _metrics(daemon: Daemon) -> None:
     asked += [rule["expr"] for rule in rules]
     named = set(re.findall(r"\b(?:orchestrator|haproxy)_\w+", " ".join(asked)))
     assert len(named) > 20
-    assert named <= known, named - known
+
+    async def shown() -> tuple[str, dict[str, Metric]]:
+        text = (await daemon.client.metrics()).decode()
+        found = {family.name: family for family in text_string_to_metric_families(text)}
+        known = {sample.name for family in found.values() for sample in family.samples}
+        assert named <= known, named - known
+        return text, found
+
+    text, families = await until(shown, what="all that is named is there")  # usage comes with the next sample
     labels = {
         name: {label for f in families.values() for s in f.samples if s.name == name for label in s.labels}
         for name in named
